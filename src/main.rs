@@ -1,0 +1,5 @@
+//! ContainerPilot: PID 1 for containers.
+
+mod template;
+
+fn main() {}

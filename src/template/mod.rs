@@ -1,0 +1,1 @@
+//! Go templates: text in, text or a positioned error out.

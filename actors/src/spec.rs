@@ -1,0 +1,345 @@
+//! Validated descriptions of what to run: what `src/config` makes of a config and the runtime starts from.
+//!
+//! No serde, no parsing: a spec is right by the time it exists. `PartialEq` is what a reload compares.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::event::{Event, JobName, WatchName};
+
+/// The whole config.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// In the config's order; names are unique, at most one is `main`.
+    pub jobs: Vec<JobSpec>,
+    /// In the config's order; names are unique.
+    pub watches: Vec<WatchSpec>,
+    /// The window W of a shutdown: from TERM to KILL, 5 s by default.
+    pub stop_timeout: Duration,
+    /// Where services are registered and watches look; none is fine.
+    pub catalog: Option<CatalogSpec>,
+    /// The metrics server, if configured.
+    pub telemetry: Option<TelemetrySpec>,
+    /// The control socket.
+    pub control: ControlSpec,
+    /// How and where we log.
+    pub logging: LoggingSpec,
+    /// What is worth a warning at start-up and an error in `-validate`.
+    pub warnings: Vec<String>,
+}
+
+/// One job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobSpec {
+    /// Unique among the jobs.
+    pub name: JobName,
+    /// The command; a job without one starts and never ends by itself.
+    pub exec: Option<Exec>,
+    /// When it starts.
+    pub start: StartRule,
+    /// How long to wait for the start event before giving up (`when.timeout`).
+    pub wait_timeout: Option<Duration>,
+    /// Restarts in the whole life of the job; for an interval job the beats after the first run.
+    pub restarts: Budget,
+    /// How long a run may take before its group is killed.
+    pub timeout: Option<Duration>,
+    /// How long a stop waits for the jobs that watch its `stopping`.
+    pub stop_timeout: Option<Duration>,
+    /// The pauses between restarts of a job that ends quickly; `None` for `backoff: "none"`.
+    pub backoff: Option<Backoff>,
+    /// Whether its completion ends everything, with its status.
+    pub main: bool,
+    /// What becomes of its output.
+    pub output: OutputSpec,
+    /// Changes to the environment of its processes, checks included: `None` takes a variable out.
+    pub env: Vec<(OsString, Option<OsString>)>,
+    /// How its health is found out.
+    pub health: Option<HealthSpec>,
+    /// How it is advertised in the catalog.
+    pub service: Option<ServiceSpec>,
+}
+
+/// A command line: never empty, no NUL in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// A path, or a name that is looked up in the PATH of the child's environment.
+    pub program: OsString,
+    /// The arguments after the program's name.
+    pub args: Vec<OsString>,
+}
+
+/// What makes a job start (job-semantics section 2).
+#[derive(Clone, Debug, PartialEq)]
+pub enum StartRule {
+    /// The first time this happens; `Event::STARTUP` where the config has no `when`.
+    Once(Event),
+    /// Every time this happens.
+    Each(Event),
+    /// At start-up and then at this pace.
+    Interval(Duration),
+    /// Never: `source` without `once` or `each`.
+    Never,
+}
+
+/// How often something may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// So many times.
+    Limited(u64),
+    /// Without end.
+    Unlimited,
+}
+
+/// Pauses between restarts (product.md section 5).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backoff {
+    /// The first pause, 100 ms by default.
+    pub initial: Duration,
+    /// Each pause is so many times the one before, 2 by default.
+    pub factor: f64,
+    /// The longest pause, 10 s by default.
+    pub max: Duration,
+    /// How far a pause may differ at random, as a part of it: 0.1 by default.
+    pub jitter: f64,
+    /// A run of at least this length resets the pause, 10 s by default.
+    pub reset_after: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            initial: Duration::from_millis(100),
+            factor: 2.0,
+            max: Duration::from_secs(10),
+            jitter: 0.1,
+            reset_after: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What becomes of a process's stdout and stderr.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OutputSpec {
+    /// The process gets our own stdout and stderr; its lines are not wrapped.
+    pub raw: bool,
+}
+
+/// A health check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthSpec {
+    /// The command; without one a service is sent a heartbeat each interval.
+    pub exec: Option<Exec>,
+    /// The pace, at least 1 s.
+    pub interval: Duration,
+    /// How long the catalog believes a heartbeat.
+    pub ttl: Duration,
+    /// How long a check may take before its group is killed; the interval by default.
+    pub timeout: Option<Duration>,
+    /// So many failures in a row are told to the catalog at once as critical; without it the TTL lapses.
+    pub failures: Option<u32>,
+    /// What becomes of the check's output.
+    pub output: OutputSpec,
+}
+
+/// The status that a service has before its first check (`initial_status`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitialStatus {
+    /// `passing`
+    Passing,
+    /// `warning`
+    Warning,
+    /// `critical`
+    Critical,
+}
+
+/// A job in the catalog.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceSpec {
+    /// `NAME-HOSTNAME`
+    pub id: String,
+    /// The job's name.
+    pub name: String,
+    /// The advertised port.
+    pub port: u16,
+    /// The advertised address, chosen by `interfaces`.
+    pub address: IpAddr,
+    /// The interface specs as written, to look again when addresses change.
+    pub interfaces: Vec<String>,
+    /// In the config's order.
+    pub tags: Vec<String>,
+    /// Registered with this at once, if any.
+    pub initial_status: Option<InitialStatus>,
+    /// How long the catalog believes a heartbeat.
+    pub ttl: Duration,
+    /// Whether others may change the tags.
+    pub enable_tag_override: bool,
+    /// Go's words for the time after which Consul drops a critical service.
+    pub deregister_critical_after: Option<String>,
+}
+
+/// A watch for changes of a service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WatchSpec {
+    /// Its events' source is `watch.NAME`; also the service's name.
+    pub name: WatchName,
+    /// The longest time between two looks.
+    pub interval: Duration,
+    /// Only instances with this tag.
+    pub tag: Option<String>,
+    /// Consul's datacenter.
+    pub dc: Option<String>,
+}
+
+/// Which catalog, and how to reach it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CatalogSpec {
+    /// Consul.
+    Consul(ConsulSpec),
+}
+
+/// How to reach Consul. Debug output leaves the token out.
+#[derive(Clone, PartialEq)]
+pub struct ConsulSpec {
+    /// `host:port`, `[v6]:port` or `unix:///path`, without a scheme.
+    pub address: String,
+    /// Whether to speak TLS.
+    pub https: bool,
+    /// Sent as `X-Consul-Token`.
+    pub token: Option<String>,
+    /// How TLS is done.
+    pub tls: TlsSpec,
+}
+
+impl std::fmt::Debug for ConsulSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConsulSpec")
+            .field("address", &self.address)
+            .field("https", &self.https)
+            .field("token", &self.token.as_ref().map(|_| "(secret)"))
+            .field("tls", &self.tls)
+            .finish()
+    }
+}
+
+/// How TLS is done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsSpec {
+    /// A file of CA certificates.
+    pub ca_file: Option<PathBuf>,
+    /// A folder of CA certificates.
+    pub ca_path: Option<PathBuf>,
+    /// Our certificate and its key; both or none.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// The name to ask for and to verify instead of the host's.
+    pub server_name: Option<String>,
+    /// Whether the server's certificate is verified: yes, unless told otherwise.
+    pub verify: bool,
+}
+
+impl Default for TlsSpec {
+    fn default() -> Self {
+        Self { ca_file: None, ca_path: None, client: None, server_name: None, verify: true }
+    }
+}
+
+/// The metrics server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TelemetrySpec {
+    /// Where it listens: the address chosen by `interfaces`, port 9090 by default.
+    pub address: SocketAddr,
+    /// The service `containerpilot`, as advertised.
+    pub service: ServiceSpec,
+    /// The users' own metrics.
+    pub metrics: Vec<MetricSpec>,
+}
+
+/// What kind of metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// `counter`
+    Counter,
+    /// `gauge`
+    Gauge,
+    /// `histogram`
+    Histogram,
+    /// `summary`
+    Summary,
+}
+
+/// A user's metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricSpec {
+    /// The non-empty parts joined with `_`.
+    pub full_name: String,
+    /// The help text.
+    pub help: String,
+    /// Its type.
+    pub kind: MetricKind,
+}
+
+/// The control socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlSpec {
+    /// Its path, `/var/run/containerpilot.socket` by default.
+    pub socket: PathBuf,
+    /// Whether the path is the default one.
+    pub is_default: bool,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Every message and transition.
+    Debug,
+    /// Life cycle and children's lines.
+    Info,
+    /// We coped.
+    Warn,
+    /// Someone must act.
+    Error,
+    /// 3.8's word; nothing of ours is logged at it.
+    Fatal,
+    /// 3.8's word; nothing of ours is logged at it.
+    Panic,
+}
+
+/// How a record looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `TIME [JOB] [PID] MESSAGE`
+    Default,
+    /// logrus' `key=value` text
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Our stdout.
+    Stdout,
+    /// Our stderr.
+    Stderr,
+    /// A file, appended to and reopened on SIGUSR1.
+    File(PathBuf),
+}
+
+/// Logging as configured at the top level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggingSpec {
+    /// The least level that is written.
+    pub level: LogLevel,
+    /// How records look.
+    pub format: LogFormat,
+    /// Where they go.
+    pub output: LogOutput,
+}
+
+impl Default for LoggingSpec {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Default, output: LogOutput::Stdout }
+    }
+}

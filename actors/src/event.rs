@@ -346,3 +346,44 @@ pub enum Outcome {
     /// Its last run failed by itself; the status from 1 to 255 that tells how.
     Failure(u8),
 }
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    /// Its process ended.
+    Exited(Exit),
+    /// Its process could not be started; everything treats that as an ended process.
+    NotStarted {
+        /// The status a shell would report: 127 for not found, 126 for not executable.
+        code: u8,
+        /// Why, in words.
+        reason: Arc<str>,
+    },
+}
+
+impl RunEnd {
+    /// Whether the run ended with status 0.
+    pub fn is_success(&self) -> bool {
+        match self {
+            Self::Exited(exit) => exit.is_success(),
+            Self::NotStarted { .. } => false,
+        }
+    }
+
+    /// The status as a shell reports it.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Exited(exit) => exit.code(),
+            Self::NotStarted { code, .. } => *code,
+        }
+    }
+}
+
+impl fmt::Display for RunEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(exit) => exit.fmt(f),
+            Self::NotStarted { reason, .. } => f.write_str(reason),
+        }
+    }
+}

@@ -2,5 +2,18 @@
 //!
 //! It starts from plain values (`spec`) and knows nothing of JSON5, templates, flags or files.
 
+pub mod bus;
+pub mod duration;
 pub mod event;
+pub mod guard;
+pub mod health_check;
+pub mod job;
+pub mod messages;
+pub mod output;
+pub mod policy;
+pub mod random;
+pub mod reaper;
+pub mod signal_handler;
 pub mod spec;
+pub mod supervisor;
+pub mod sys;

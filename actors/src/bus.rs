@@ -1,0 +1,99 @@
+//! The event bus: one sequence of all events, each delivered to exactly those who asked for it.
+//!
+//! An event that nobody reacts to visits no job. Emitting never blocks: subscribers' mailboxes take it at once.
+
+use std::collections::HashMap;
+
+use actix::prelude::*;
+use slog::{Logger, debug};
+
+use crate::event::{Event, EventCode, Owner};
+use crate::guard::PanicGuard;
+use crate::messages::{BusCommand, EventCounts};
+
+/// How many different `Error` texts are counted: they come from outside, so somewhere is an end.
+const MOST_ERRORS: usize = 1000;
+
+/// See the module.
+#[derive(Debug)]
+pub struct EventBus {
+    log: Logger,
+    subscribers: HashMap<Event, Vec<(Owner, Recipient<Event>)>>,
+    taps: Vec<Recipient<Event>>,
+    counts: HashMap<Event, u64>,
+    errors: usize,
+    _guard: Option<PanicGuard>,
+}
+
+impl EventBus {
+    /// A bus without subscribers.
+    pub fn new(log: Logger, guard: Option<PanicGuard>) -> Self {
+        let (subscribers, counts) = (HashMap::new(), HashMap::new());
+        Self { log, subscribers, taps: Vec::new(), counts, errors: 0, _guard: guard }
+    }
+
+    fn publish(&mut self, event: Event) {
+        // 3.8: these words, which people grep for
+        debug!(self.log, "event: {}", event);
+        for tap in &self.taps {
+            tap.do_send(event.clone());
+        }
+        if let Some(subscribers) = self.subscribers.get(&event) {
+            for (_, to) in subscribers {
+                to.do_send(event.clone());
+            }
+        }
+        self.count(event);
+    }
+
+    fn count(&mut self, event: Event) {
+        if let Some(count) = self.counts.get_mut(&event) {
+            *count += 1;
+            return;
+        }
+        if event.code == EventCode::Error {
+            if self.errors >= MOST_ERRORS {
+                return;
+            }
+            self.errors += 1;
+        }
+        self.counts.insert(event, 1);
+    }
+}
+
+impl Actor for EventBus {
+    type Context = Context<Self>;
+}
+
+impl Handler<BusCommand> for EventBus {
+    type Result = ();
+
+    fn handle(&mut self, msg: BusCommand, _ctx: &mut Self::Context) {
+        match msg {
+            BusCommand::Publish(event) => self.publish(event),
+            BusCommand::Tap(to) => {
+                self.taps.retain(Recipient::connected);
+                self.taps.push(to);
+            }
+            BusCommand::Subscribe { subscriber, events, to } => {
+                for event in events {
+                    self.subscribers.entry(event).or_default().push((subscriber.clone(), to.clone()));
+                }
+            }
+            BusCommand::Unsubscribe(gone) => {
+                self.subscribers.retain(|_, subscribers| {
+                    subscribers.retain(|(subscriber, _)| *subscriber != gone);
+                    !subscribers.is_empty()
+                });
+            }
+        }
+    }
+}
+
+impl Handler<EventCounts> for EventBus {
+    type Result = Vec<(Event, u64)>;
+
+    fn handle(&mut self, _msg: EventCounts, _ctx: &mut Self::Context) -> Self::Result {
+        self.counts.iter().map(|(event, count)| (event.clone(), *count)).collect()
+    }
+}

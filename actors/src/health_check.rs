@@ -1,0 +1,188 @@
+//! One actor per health check: runs the command at its pace, and tells the job what came of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::clock::Instant;
+use actix::prelude::*;
+use slog::{Logger, error, o, warn};
+
+use crate::event::{Event, EventCode, JobName, Owner, RunEnd, RunId, Source};
+use crate::guard::PanicGuard;
+use crate::messages::{BusCommand, CheckCommand, CheckReport, GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
+use crate::policy::health::{Action, CheckPolicy, Timer};
+use crate::policy::job::Checked;
+use crate::spec::{HealthSpec, JobSpec};
+
+/// See the module.
+#[derive(Debug)]
+pub struct HealthCheckActor {
+    owner: Owner,
+    launch: Option<Arc<Launch>>,
+    timeout: Option<Duration>,
+    policy: CheckPolicy,
+    reaper: Recipient<ReaperCommand>,
+    bus: Recipient<BusCommand>,
+    /// Known once the job's actor runs: the two need each other.
+    job: Option<Recipient<CheckReport>>,
+    timers: HashMap<Timer, SpawnHandle>,
+    log: Logger,
+    _guard: Option<PanicGuard>,
+}
+
+/// Introduces the job to its check.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReportTo(pub Recipient<CheckReport>);
+
+impl HealthCheckActor {
+    /// A check of a job that has not started.
+    pub fn new(
+        job: &JobSpec,
+        health: &HealthSpec,
+        maintenance: bool,
+        reaper: Recipient<ReaperCommand>,
+        bus: Recipient<BusCommand>,
+        log: &Logger,
+        guard: Option<PanicGuard>,
+    ) -> Self {
+        let launch = |exec| Arc::new(Launch { exec, env: job.env.clone().into(), output: health.output.clone() });
+        let owner = Owner::Check(job.name.clone());
+        Self {
+            launch: health.exec.clone().map(launch),
+            timeout: health.timeout,
+            policy: CheckPolicy::new(health, maintenance),
+            reaper,
+            bus,
+            job: None,
+            timers: HashMap::new(),
+            log: log.new(o!("check" => owner.to_string())),
+            owner,
+            _guard: guard,
+        }
+    }
+
+    fn now() -> std::time::Instant {
+        Instant::now().into_std()
+    }
+
+    fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
+        for action in actions {
+            match action {
+                Action::Spawn(run) => self.spawn(run, ctx),
+                Action::Terminate(run) => self.signal(run, GroupSignal::Terminate),
+                Action::TimedOut(run) => {
+                    let after = self.timeout.map(crate::duration::go_format).unwrap_or_default();
+                    warn!(self.log, "{} timeout after {}", self.owner, after);
+                    self.signal(run, GroupSignal::Kill);
+                }
+                Action::Publish(end) => self.publish(&end),
+                Action::Tell(checked) => self.tell(checked),
+                Action::Arm(timer, after) => {
+                    let handle = ctx.notify_later(TimerElapsed(timer), after);
+                    if let Some(older) = self.timers.insert(timer, handle) {
+                        ctx.cancel_future(older);
+                    }
+                }
+                Action::Disarm(timer) => {
+                    if let Some(handle) = self.timers.remove(&timer) {
+                        ctx.cancel_future(handle);
+                    }
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, run: RunId, ctx: &mut Context<Self>) {
+        let Some(launch) = self.launch.clone() else { return };
+        let report = ctx.address().recipient();
+        self.reaper.do_send(ReaperCommand::Spawn { owner: self.owner.clone(), run, launch, report });
+    }
+
+    fn signal(&self, run: RunId, signal: GroupSignal) {
+        self.reaper.do_send(ReaperCommand::SignalGroup { owner: self.owner.clone(), run, signal });
+    }
+
+    fn publish(&self, end: &RunEnd) {
+        let publish = |code, source| self.bus.do_send(BusCommand::Publish(Event::new(code, source)));
+        if end.is_success() {
+            publish(EventCode::ExitSuccess, self.owner.source());
+            return;
+        }
+        error!(self.log, "{} exited with error: {}", self.owner, end);
+        publish(EventCode::ExitFailed, self.owner.source());
+        publish(EventCode::Error, Source::Reason(format!("{}: {end}", self.owner).into()));
+    }
+
+    fn tell(&self, checked: Checked) {
+        if let Some(job) = &self.job {
+            job.do_send(CheckReport(checked));
+        }
+    }
+
+    /// The job that is checked.
+    pub fn job_name(&self) -> &JobName {
+        self.owner.job()
+    }
+}
+
+impl Actor for HealthCheckActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<ReportTo> for HealthCheckActor {
+    type Result = ();
+
+    fn handle(&mut self, msg: ReportTo, _ctx: &mut Self::Context) {
+        self.job = Some(msg.0);
+    }
+}
+
+impl Handler<Event> for HealthCheckActor {
+    type Result = ();
+
+    fn handle(&mut self, event: Event, ctx: &mut Self::Context) {
+        if event == Event::STARTUP {
+            let actions = self.policy.startup(Self::now());
+            self.perform(actions, ctx);
+        }
+    }
+}
+
+impl Handler<CheckCommand> for HealthCheckActor {
+    type Result = ();
+
+    fn handle(&mut self, command: CheckCommand, ctx: &mut Self::Context) {
+        let actions = self.policy.control(command.0);
+        self.perform(actions, ctx);
+    }
+}
+
+impl Handler<RunReport> for HealthCheckActor {
+    type Result = ();
+
+    fn handle(&mut self, report: RunReport, ctx: &mut Self::Context) {
+        match report.fact {
+            RunFact::Started(_) => {}
+            RunFact::Ended(end) => {
+                let actions = self.policy.ended(report.run, end);
+                self.perform(actions, ctx);
+            }
+        }
+    }
+}
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct TimerElapsed(Timer);
+
+impl Handler<TimerElapsed> for HealthCheckActor {
+    type Result = ();
+
+    fn handle(&mut self, elapsed: TimerElapsed, ctx: &mut Self::Context) {
+        self.timers.remove(&elapsed.0);
+        let actions = self.policy.elapsed(elapsed.0, Self::now());
+        self.perform(actions, ctx);
+    }
+}

@@ -1,0 +1,271 @@
+//! One actor per job: asks its policy what everything that happens means, and performs the answer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::clock::Instant;
+use actix::prelude::*;
+use slog::{Logger, debug, error, o, warn};
+
+use crate::event::{Event, EventCode, JobName, Owner, RunEnd, RunId, Source};
+use crate::guard::PanicGuard;
+use crate::messages::{
+    BusCommand, CatalogCommand, CheckCommand, CheckReport, GroupSignal, JobCommand, JobFact, JobStatus, JobStatusQuery,
+    Launch, ReaperCommand, RunFact, RunReport,
+};
+use crate::policy::job::{Action, JobPolicy, Surroundings, Timer};
+use crate::random::Random;
+use crate::spec::JobSpec;
+
+/// Whom a job talks to.
+#[derive(Clone, Debug)]
+pub struct JobNeighbours {
+    /// Starts and signals its processes.
+    pub reaper: Recipient<ReaperCommand>,
+    /// Takes its events.
+    pub bus: Recipient<BusCommand>,
+    /// Hears of its end.
+    pub supervisor: Recipient<JobFact>,
+    /// Its health check, if it has one.
+    pub check: Option<Recipient<CheckCommand>>,
+    /// The catalog, if the job has a service and there is a catalog.
+    pub catalog: Option<Recipient<CatalogCommand>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct JobActor {
+    name: JobName,
+    launch: Option<Arc<Launch>>,
+    timeout: Option<Duration>,
+    policy: JobPolicy,
+    neighbours: JobNeighbours,
+    timers: HashMap<Timer, SpawnHandle>,
+    random: Random,
+    log: Logger,
+    pid: Option<i32>,
+    runs: u64,
+    last_end: Option<RunEnd>,
+    since: Instant,
+    _guard: Option<PanicGuard>,
+}
+
+impl JobActor {
+    /// A job that has not started.
+    pub fn new(
+        spec: &JobSpec,
+        around: Surroundings,
+        neighbours: JobNeighbours,
+        log: &Logger,
+        guard: Option<PanicGuard>,
+    ) -> Self {
+        let launch = |exec| Arc::new(Launch { exec, env: spec.env.clone().into(), output: spec.output.clone() });
+        Self {
+            name: spec.name.clone(),
+            launch: spec.exec.clone().map(launch),
+            timeout: spec.timeout,
+            policy: JobPolicy::new(spec, around),
+            neighbours,
+            timers: HashMap::new(),
+            random: Random::from_entropy(),
+            log: log.new(o!("job" => spec.name.to_string())),
+            pid: None,
+            runs: 0,
+            last_end: None,
+            since: Instant::now(),
+            _guard: guard,
+        }
+    }
+
+    /// The events that this job has to be told of.
+    pub fn interests(&self) -> Vec<Event> {
+        self.policy.interests()
+    }
+
+    fn now() -> std::time::Instant {
+        Instant::now().into_std()
+    }
+
+    fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
+        for action in actions {
+            match action {
+                Action::Spawn(run) => self.spawn(run, ctx),
+                Action::Terminate(run) => self.signal(run, GroupSignal::Terminate),
+                Action::Kill(run) => self.signal(run, GroupSignal::Kill),
+                Action::TimedOut(run) => {
+                    // 3.8: these words
+                    let after = self.timeout.map(crate::duration::go_format).unwrap_or_default();
+                    warn!(self.log, "{} timeout after {}: '{}'", self.name, after, self.program());
+                    self.signal(run, GroupSignal::Kill);
+                }
+                Action::Publish(code) => self.publish(Event::job(code, &self.name)),
+                Action::Fail(end) => self.tell_failure(&end),
+                Action::Arm(timer, after) => {
+                    let handle = ctx.notify_later(TimerElapsed(timer), after);
+                    if let Some(older) = self.timers.insert(timer, handle) {
+                        ctx.cancel_future(older);
+                    }
+                }
+                Action::Disarm(timer) => {
+                    if let Some(handle) = self.timers.remove(&timer) {
+                        ctx.cancel_future(handle);
+                    }
+                }
+                Action::Check(control) => {
+                    if let Some(check) = &self.neighbours.check {
+                        check.do_send(CheckCommand(control));
+                    }
+                }
+                Action::Tell(report) => {
+                    if let Some(catalog) = &self.neighbours.catalog {
+                        catalog.do_send(CatalogCommand::News(self.name.clone(), report));
+                    }
+                }
+                Action::StandBy => self.neighbours.supervisor.do_send(JobFact::StandingBy(self.name.clone())),
+                Action::Complete(completion) => {
+                    self.neighbours.supervisor.do_send(JobFact::Completed(self.name.clone(), completion));
+                }
+            }
+        }
+    }
+
+    /// Lets the policy speak, and notes when that changes the job's state.
+    fn ask(&mut self, ctx: &mut Context<Self>, question: impl FnOnce(&mut JobPolicy) -> Vec<Action>) {
+        let before = self.policy.state();
+        let actions = question(&mut self.policy);
+        let after = self.policy.state();
+        if before != after {
+            self.since = Instant::now();
+            debug!(self.log, "state changed"; "from" => ?before, "to" => ?after);
+        }
+        self.perform(actions, ctx);
+    }
+
+    fn program(&self) -> String {
+        self.launch.as_ref().map(|launch| launch.exec.program.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    fn spawn(&mut self, run: RunId, ctx: &mut Context<Self>) {
+        let Some(launch) = &self.launch else { return };
+        self.runs += 1;
+        self.neighbours.reaper.do_send(ReaperCommand::Spawn {
+            owner: Owner::Job(self.name.clone()),
+            run,
+            launch: launch.clone(),
+            report: ctx.address().recipient(),
+        });
+    }
+
+    fn signal(&self, run: RunId, signal: GroupSignal) {
+        let owner = Owner::Job(self.name.clone());
+        self.neighbours.reaper.do_send(ReaperCommand::SignalGroup { owner, run, signal });
+    }
+
+    fn publish(&self, event: Event) {
+        self.neighbours.bus.do_send(BusCommand::Publish(event));
+    }
+
+    fn tell_failure(&self, end: &RunEnd) {
+        match end {
+            // 3.8: these words
+            RunEnd::Exited(_) => error!(self.log, "{} exited with error: {}", self.name, end),
+            RunEnd::NotStarted { .. } => error!(self.log, "unable to start {}: {}", self.name, end),
+        }
+        let reason = format!("{}: {end}", self.name);
+        self.publish(Event::new(EventCode::Error, Source::Reason(reason.into())));
+    }
+}
+
+impl Actor for JobActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Event> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, event: Event, ctx: &mut Self::Context) {
+        self.ask(ctx, |policy| policy.event(&event, Self::now()));
+    }
+}
+
+impl Handler<RunReport> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, report: RunReport, ctx: &mut Self::Context) {
+        match report.fact {
+            RunFact::Started(pid) => self.pid = Some(pid),
+            RunFact::Ended(end) => {
+                self.pid = None;
+                self.last_end = Some(end.clone());
+                let random = self.random.fraction();
+                self.ask(ctx, |policy| policy.ended(report.run, end, Self::now(), random));
+            }
+        }
+    }
+}
+
+impl Handler<CheckReport> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, report: CheckReport, ctx: &mut Self::Context) {
+        self.ask(ctx, |policy| policy.checked(report.0));
+    }
+}
+
+impl Handler<JobCommand> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, command: JobCommand, ctx: &mut Self::Context) {
+        self.ask(ctx, |policy| match command {
+            JobCommand::ShutDown { start_may_come } => policy.shutdown(start_may_come, Self::now()),
+            JobCommand::StandDown => policy.stand_down(),
+            JobCommand::Stop => policy.stop(),
+        });
+    }
+}
+
+impl Handler<JobStatusQuery> for JobActor {
+    type Result = JobStatus;
+
+    fn handle(&mut self, _query: JobStatusQuery, _ctx: &mut Self::Context) -> JobStatus {
+        JobStatus {
+            name: self.name.clone(),
+            state: self.policy.state(),
+            health: self.policy.health(),
+            pid: self.pid,
+            runs: self.runs,
+            last_end: self.last_end.clone(),
+            since: self.since.elapsed(),
+        }
+    }
+}
+
+/// The health check's actor died, and this is the new one.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReplaceCheck(pub Recipient<CheckCommand>);
+
+impl Handler<ReplaceCheck> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, msg: ReplaceCheck, _ctx: &mut Self::Context) {
+        if let Some(control) = self.policy.check_control() {
+            msg.0.do_send(CheckCommand(control));
+        }
+        self.neighbours.check = Some(msg.0);
+    }
+}
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct TimerElapsed(Timer);
+
+impl Handler<TimerElapsed> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, elapsed: TimerElapsed, ctx: &mut Self::Context) {
+        self.timers.remove(&elapsed.0);
+        self.ask(ctx, |policy| policy.elapsed(elapsed.0, Self::now()));
+    }
+}

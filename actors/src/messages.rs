@@ -1,0 +1,216 @@
+//! What crosses from one actor to another: commands, facts and queries. Plain values and recipients, no policy.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use crate::event::{Event, JobName, Owner, RunEnd, RunId};
+use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State};
+use crate::spec::{Exec, OutputSpec, ServiceSpec};
+
+impl Message for Event {
+    type Result = ();
+}
+
+/// What the event bus does.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum BusCommand {
+    /// Deliver these events to this job from now on.
+    Subscribe {
+        /// Whose subscription it is, for `Unsubscribe`.
+        subscriber: Owner,
+        /// Exactly these.
+        events: Vec<Event>,
+        /// Where they go.
+        to: Recipient<Event>,
+    },
+    /// Deliver nothing more to this subscriber.
+    Unsubscribe(Owner),
+    /// Deliver every event to this one from now on.
+    Tap(Recipient<Event>),
+    /// This happened.
+    Publish(Event),
+}
+
+/// How often each event has happened, for metrics.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<(Event, u64)>")]
+pub struct EventCounts;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The command.
+    pub exec: Exec,
+    /// Changes to the environment: `None` takes a variable out.
+    pub env: Arc<[(OsString, Option<OsString>)]>,
+    /// What becomes of its output.
+    pub output: OutputSpec,
+}
+
+/// What the reaper does. Commands for runs that have ended are ignored.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum ReaperCommand {
+    /// Start a process in a group of its own.
+    Spawn {
+        /// Whose.
+        owner: Owner,
+        /// Which run of the owner.
+        run: RunId,
+        /// What.
+        launch: Arc<Launch>,
+        /// Who is told how it goes.
+        report: Recipient<RunReport>,
+    },
+    /// A signal to the whole process group of a run.
+    SignalGroup {
+        /// Whose.
+        owner: Owner,
+        /// Which run of the owner.
+        run: RunId,
+        /// Which signal.
+        signal: GroupSignal,
+    },
+    /// Changes to the environment of every process started from now on: `None` takes a variable out.
+    PutEnv(Vec<(OsString, Option<OsString>)>),
+    /// An actor died: kill what it ran, and forget it.
+    Disown(Owner),
+    /// Children may have ended.
+    Reap,
+    /// Kill everything that is left, and say when it is gone.
+    EndAll(Recipient<AllEnded>),
+}
+
+/// The signals that we send to process groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupSignal {
+    /// `SIGTERM`
+    Terminate,
+    /// `SIGKILL`
+    Kill,
+    /// Any other, by number, because a user asked for it.
+    Number(i32),
+}
+
+/// What became of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct RunReport {
+    /// Which run.
+    pub run: RunId,
+    /// What happened.
+    pub fact: RunFact,
+}
+
+/// What happened to a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunFact {
+    /// Its process runs under this pid.
+    Started(i32),
+    /// It is over.
+    Ended(RunEnd),
+}
+
+/// No process below us is left.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct AllEnded;
+
+/// What a job does when it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub enum JobCommand {
+    /// Everything stops.
+    ShutDown {
+        /// Whether the stop of another job that it waits for is still to be announced.
+        start_may_come: bool,
+    },
+    /// What it waits for will never come.
+    StandDown,
+    /// Stop for good.
+    Stop,
+}
+
+/// A health check has found something.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct CheckReport(pub Checked);
+
+/// What the health check of a job shall do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct CheckCommand(pub CheckControl);
+
+/// What the supervisor hears from jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub enum JobFact {
+    /// In a shutdown: it waits for another one's stop.
+    StandingBy(JobName),
+    /// It has stopped for good; its `stopped` follows.
+    Completed(JobName, Completion),
+}
+
+/// What the supervisor hears from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub enum SupervisorCommand {
+    /// SIGTERM, SIGINT.
+    ShutDown,
+    /// Enter maintenance, or leave it.
+    Maintenance(bool),
+}
+
+/// An actor died of a panic.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct ActorPanicked(pub ActorId);
+
+/// Which actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActorId {
+    /// That of a job.
+    Job(JobName),
+    /// That of a health check.
+    Check(JobName),
+    /// One that everything depends on.
+    Core(&'static str),
+}
+
+/// What a job does at present.
+#[derive(Debug, Message)]
+#[rtype(result = "JobStatus")]
+pub struct JobStatusQuery;
+
+/// What a job does at present.
+#[derive(Clone, Debug, MessageResponse)]
+pub struct JobStatus {
+    /// Which job.
+    pub name: JobName,
+    /// What it does.
+    pub state: State,
+    /// What is known of its health.
+    pub health: Health,
+    /// Its process, if one runs.
+    pub pid: Option<i32>,
+    /// How often it has run.
+    pub runs: u64,
+    /// How its last run ended.
+    pub last_end: Option<RunEnd>,
+    /// How long it has been in its state.
+    pub since: Duration,
+}
+
+/// What a catalog is told of services. One request of each is enough: newer news of a service replaces older.
+#[derive(Clone, Debug, PartialEq, Message)]
+#[rtype(result = "()")]
+pub enum CatalogCommand {
+    /// A job with a service exists; register it at once if it has an initial status.
+    Advertise(ServiceSpec),
+    /// News of the service of this job.
+    News(JobName, Report),
+}

@@ -1,0 +1,178 @@
+//! When a health check runs, and when it has taken too long (job-semantics section 5).
+//!
+//! ```text
+//! Off --begin--> On(no run) --beat--> On(run) --ended--> On(no run)
+//!  ^----pause----+      (a beat during a run is dropped: checks never pile up)
+//!  any --end--> Over
+//! ```
+//!
+//! Not here: what a result means to the job; that is `policy::job`.
+
+use std::time::{Duration, Instant};
+
+use crate::event::{RunEnd, RunId};
+use crate::policy::job::{CheckControl, Checked};
+use crate::spec::HealthSpec;
+
+/// A timer of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Timer {
+    /// `health.interval`
+    Beat,
+    /// `health.timeout` of a run.
+    Run(RunId),
+}
+
+/// What the actor has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Run the command.
+    Spawn(RunId),
+    /// TERM to the process group.
+    Terminate(RunId),
+    /// KILL to the process group, and a warning that the check took too long.
+    TimedOut(RunId),
+    /// Emit the exit events of the check.
+    Publish(RunEnd),
+    /// Tell the job.
+    Tell(Checked),
+    /// Wake up after this time.
+    Arm(Timer, Duration),
+    /// Never mind.
+    Disarm(Timer),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Off,
+    On,
+    Over,
+}
+
+/// The life of one health check.
+#[derive(Debug)]
+pub struct CheckPolicy {
+    has_exec: bool,
+    interval: Duration,
+    timeout: Option<Duration>,
+    phase: Phase,
+    /// Whether the job has ever started.
+    begun: bool,
+    maintenance: bool,
+    running: Option<RunId>,
+    timed_out: Option<RunId>,
+    last_run: RunId,
+    next_beat: Option<Instant>,
+}
+
+impl CheckPolicy {
+    /// A check of a job that has not started.
+    pub fn new(spec: &HealthSpec, maintenance: bool) -> Self {
+        Self {
+            has_exec: spec.exec.is_some(),
+            interval: spec.interval,
+            timeout: spec.timeout,
+            phase: Phase::Off,
+            begun: false,
+            maintenance,
+            running: None,
+            timed_out: None,
+            last_run: RunId(0),
+            next_beat: None,
+        }
+    }
+
+    /// Everything starts: beats are counted from here, not from the start of the job (3.8).
+    pub fn startup(&mut self, now: Instant) -> Vec<Action> {
+        self.next_beat = Some(now + self.interval);
+        vec![Action::Arm(Timer::Beat, self.interval)]
+    }
+
+    /// The job says what to do.
+    pub fn control(&mut self, control: CheckControl) -> Vec<Action> {
+        match control {
+            CheckControl::Begin => self.begun = true,
+            CheckControl::Pause => self.maintenance = true,
+            CheckControl::Resume => self.maintenance = false,
+            CheckControl::End => {
+                self.phase = Phase::Over;
+                let mut actions = vec![Action::Disarm(Timer::Beat)];
+                actions.extend(self.running.map(Action::Terminate));
+                return actions;
+            }
+        }
+        self.phase = match self.phase {
+            Phase::Off | Phase::On if self.begun && !self.maintenance => Phase::On,
+            Phase::Off | Phase::On => Phase::Off,
+            Phase::Over => Phase::Over,
+        };
+        Vec::new()
+    }
+
+    /// A timer went off, perhaps one that no longer matters.
+    pub fn elapsed(&mut self, timer: Timer, now: Instant) -> Vec<Action> {
+        match timer {
+            Timer::Beat => self.beat(now),
+            Timer::Run(run) if self.running == Some(run) => {
+                self.timed_out = Some(run);
+                vec![Action::TimedOut(run)]
+            }
+            Timer::Run(_) => Vec::new(),
+        }
+    }
+
+    fn beat(&mut self, now: Instant) -> Vec<Action> {
+        let Some(due) = self.next_beat else { return Vec::new() };
+        let checks = match self.phase {
+            Phase::On => self.check(),
+            Phase::Off => Vec::new(),
+            Phase::Over => return Vec::new(),
+        };
+        let mut next = due + self.interval;
+        if next <= now {
+            next = now + self.interval;
+        }
+        self.next_beat = Some(next);
+        let mut actions = vec![Action::Arm(Timer::Beat, next.saturating_duration_since(now))];
+        actions.extend(checks);
+        actions
+    }
+
+    fn check(&mut self) -> Vec<Action> {
+        if !self.has_exec {
+            return vec![Action::Tell(Checked::Assumed)];
+        }
+        if self.running.is_some() {
+            return Vec::new();
+        }
+        let run = RunId(self.last_run.0 + 1);
+        self.last_run = run;
+        self.running = Some(run);
+        let mut actions = vec![Action::Spawn(run)];
+        actions.extend(self.timeout.map(|timeout| Action::Arm(Timer::Run(run), timeout)));
+        actions
+    }
+
+    /// A run of the check ended.
+    pub fn ended(&mut self, run: RunId, end: RunEnd) -> Vec<Action> {
+        if self.running != Some(run) {
+            return Vec::new();
+        }
+        self.running = None;
+        let mut actions = vec![Action::Publish(end.clone())];
+        if self.timeout.is_some() {
+            actions.push(Action::Disarm(Timer::Run(run)));
+        }
+        match self.phase {
+            Phase::On if end.is_success() => actions.push(Action::Tell(Checked::Passed)),
+            Phase::On => {
+                let late = self.timed_out == Some(run);
+                let reason = if late { format!("no answer in time: {end}") } else { end.to_string() };
+                actions.push(Action::Tell(Checked::Failed(reason)));
+            }
+            // Maintenance and a stopping job do not want to know.
+            Phase::Off | Phase::Over => {}
+        }
+        actions
+    }
+}

@@ -1,0 +1,666 @@
+//! When a job starts, restarts, times out and stops (job-semantics sections 2 to 7).
+//!
+//! ```text
+//! Waiting --start event--> Running --exit--> Running   (restart at once, or next in line)
+//!    |                        |      exit--> Pausing --pause over--> Running
+//!    |                        |      exit--> Idle --start event, beat--> Running
+//!    |                        |      exit, nothing left-+
+//!    +--gave up, shutdown-----+--shutdown, stop---------+--> Stopping --watchers done--> Ending --exit--> Stopped
+//!                                                              (no process: Stopping --watchers done--> Stopped)
+//! ```
+//!
+//! Not here: who is told to shut down when (`policy::shutdown`), and when a check runs (`policy::health`).
+
+use std::time::{Duration, Instant};
+
+use crate::event::{Event, EventCode, JobName, RunEnd, RunId, Source};
+use crate::policy::restart::RestartPolicy;
+use crate::spec::{JobSpec, StartRule};
+
+/// How long a killed process may take to be gone before we stop waiting for it: one in an uninterruptible sleep may never be.
+const ABANDON: Duration = Duration::from_secs(2);
+
+/// What a job's policy knows of the other jobs and of the process as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The other jobs whose start event is this one's `stopping`.
+    pub watchers: Vec<Watcher>,
+    /// W: from TERM to KILL, and the time that jobs at the stop of others have.
+    pub window: Duration,
+    /// How long a run that is started in a shutdown may take.
+    pub closing_window: Duration,
+    /// Whether the process is in maintenance.
+    pub maintenance: bool,
+}
+
+/// A job that starts at another one's `stopping`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watcher {
+    /// Its name.
+    pub name: JobName,
+    /// Whether it starts at `each`: then the end of its run is the end of the wait.
+    pub each: bool,
+}
+
+/// A timer of a job. Those of a run carry its id, so that a late one is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Timer {
+    /// `when.timeout`
+    Wait,
+    /// `timeout` of a run.
+    Run(RunId),
+    /// The time that a job at another one's stop has in a shutdown.
+    Window(RunId),
+    /// The pause after a run.
+    Restart(RunId),
+    /// `when.interval`
+    Beat,
+    /// `stopTimeout` of the job: the wait for its watchers.
+    StopWait,
+    /// From TERM to KILL.
+    Kill(RunId),
+    /// From KILL to no longer waiting.
+    Abandon(RunId),
+}
+
+/// What the health check of a job shall do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckControl {
+    /// The job has started: check it.
+    Begin,
+    /// Maintenance: no checks.
+    Pause,
+    /// Maintenance is over.
+    Resume,
+    /// The job stops.
+    End,
+}
+
+/// What one health check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// Its command succeeded.
+    Passed,
+    /// Its command failed, timed out or could not be started; in words.
+    Failed(String),
+    /// There is no command, so the service is well.
+    Assumed,
+}
+
+/// What the catalog has to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A check passed.
+    Passed,
+    /// A check failed. `critical` is set at the N-th failure in a row with `health.failures: N`.
+    Failed {
+        /// Whether to say so at once.
+        critical: bool,
+        /// Why.
+        reason: String,
+    },
+    /// The job stops: take its service out.
+    Withdraw,
+}
+
+/// How a job ended, for the exit status of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The status of its last run, if it ever ran.
+    pub code: Option<u8>,
+    /// Whether it ended by itself rather than by being stopped.
+    pub by_itself: bool,
+}
+
+/// What the actor has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start a process.
+    Spawn(RunId),
+    /// TERM to the process group.
+    Terminate(RunId),
+    /// KILL to the process group, and a warning that the run took too long.
+    TimedOut(RunId),
+    /// KILL to the process group.
+    Kill(RunId),
+    /// Emit an event of this job.
+    Publish(EventCode),
+    /// Tell why a run failed: a log record and an `Error` event.
+    Fail(RunEnd),
+    /// Wake up after this time.
+    Arm(Timer, Duration),
+    /// Never mind.
+    Disarm(Timer),
+    /// Tell the health check.
+    Check(CheckControl),
+    /// Tell the catalog.
+    Tell(Report),
+    /// In a shutdown: this job waits for the stop of another.
+    StandBy,
+    /// The job has stopped for good.
+    Complete(Completion),
+}
+
+/// What a job does at present, for status reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Never started.
+    Waiting,
+    /// A process runs.
+    Running(RunId),
+    /// Between two runs, until its pause is over.
+    Pausing,
+    /// No process, but it may start again.
+    Idle,
+    /// `stopping` is out, the process may still run.
+    Stopping,
+    /// TERM is out.
+    Ending,
+    /// Over.
+    Stopped,
+}
+
+/// What is known of a job's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The job never started.
+    Idle,
+    /// Not checked since it started.
+    Unknown,
+    /// The last check passed.
+    Healthy,
+    /// The last check failed.
+    Unhealthy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Running(RunId),
+    Pausing(RunId),
+    Idle,
+    Stopping(Option<RunId>),
+    Ending(RunId),
+    Stopped,
+}
+
+/// The life of one job.
+#[derive(Debug)]
+pub struct JobPolicy {
+    name: JobName,
+    has_exec: bool,
+    start: StartRule,
+    wait_timeout: Option<Duration>,
+    timeout: Option<Duration>,
+    stop_timeout: Option<Duration>,
+    critical_after: Option<u32>,
+    window: Duration,
+    closing_window: Duration,
+    phase: Phase,
+    restarts: RestartPolicy,
+    /// Watchers of `stopping` that may still run.
+    watchers: Vec<Watcher>,
+    /// Start events that came during a run.
+    in_line: u64,
+    beat_due: bool,
+    next_beat: Option<Instant>,
+    last_run: RunId,
+    last_began: Option<Instant>,
+    last_code: Option<u8>,
+    by_itself: bool,
+    closing: bool,
+    maintenance: bool,
+    health: Health,
+    failures_in_a_row: u32,
+}
+
+impl JobPolicy {
+    /// A job that has not started.
+    pub fn new(spec: &JobSpec, around: Surroundings) -> Self {
+        Self {
+            name: spec.name.clone(),
+            has_exec: spec.exec.is_some(),
+            start: spec.start.clone(),
+            wait_timeout: spec.wait_timeout,
+            timeout: spec.timeout,
+            stop_timeout: spec.stop_timeout,
+            critical_after: spec.health.as_ref().and_then(|health| health.failures),
+            window: around.window,
+            closing_window: around.closing_window,
+            phase: Phase::Waiting,
+            restarts: RestartPolicy::new(spec.restarts, spec.backoff),
+            watchers: around.watchers,
+            in_line: 0,
+            beat_due: false,
+            next_beat: None,
+            last_run: RunId(0),
+            last_began: None,
+            last_code: None,
+            by_itself: false,
+            closing: false,
+            maintenance: around.maintenance,
+            health: Health::Idle,
+            failures_in_a_row: 0,
+        }
+    }
+
+    /// The events that the job must be told of: no other ever concerns it.
+    pub fn interests(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        match &self.start {
+            StartRule::Once(event) | StartRule::Each(event) => events.push(event.clone()),
+            StartRule::Interval(_) => events.push(Event::STARTUP),
+            StartRule::Never => {}
+        }
+        if self.wait_timeout.is_some() {
+            events.push(Event::STARTUP);
+        }
+        for watcher in &self.watchers {
+            events.push(Event::job(EventCode::Stopped, &watcher.name));
+            if watcher.each {
+                events.push(Event::job(EventCode::ExitSuccess, &watcher.name));
+                events.push(Event::job(EventCode::ExitFailed, &watcher.name));
+            }
+        }
+        events.extend([Event::ENTER_MAINTENANCE, Event::EXIT_MAINTENANCE]);
+        events.sort();
+        events.dedup();
+        events
+    }
+
+    /// What it does at present.
+    pub fn state(&self) -> State {
+        match self.phase {
+            Phase::Waiting => State::Waiting,
+            Phase::Running(run) => State::Running(run),
+            Phase::Pausing(_) => State::Pausing,
+            Phase::Idle => State::Idle,
+            Phase::Stopping(_) => State::Stopping,
+            Phase::Ending(_) => State::Ending,
+            Phase::Stopped => State::Stopped,
+        }
+    }
+
+    /// What is known of its health.
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    /// What a new health check has to be told, having missed everything.
+    pub fn check_control(&self) -> Option<CheckControl> {
+        match self.phase {
+            Phase::Waiting => None,
+            Phase::Running(_) | Phase::Pausing(_) | Phase::Idle => Some(CheckControl::Begin),
+            Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => Some(CheckControl::End),
+        }
+    }
+
+    /// Something happened, to whomever.
+    pub fn event(&mut self, event: &Event, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if *event == Event::STARTUP {
+            actions.extend(self.startup(now));
+        }
+        let starts = match &self.start {
+            StartRule::Once(start) | StartRule::Each(start) => start == event,
+            StartRule::Interval(_) => *event == Event::STARTUP,
+            StartRule::Never => false,
+        };
+        if starts {
+            actions.extend(self.start_event(now));
+        }
+        if *event == Event::ENTER_MAINTENANCE {
+            self.maintenance = true;
+            actions.push(Action::Check(CheckControl::Pause));
+        } else if *event == Event::EXIT_MAINTENANCE {
+            self.maintenance = false;
+            self.health = if self.last_run == RunId(0) { Health::Idle } else { Health::Unknown };
+            self.failures_in_a_row = 0;
+            actions.push(Action::Check(CheckControl::Resume));
+        } else if let Source::Job(name) = &event.source {
+            actions.extend(self.watcher_event(event.code, name));
+        }
+        actions
+    }
+
+    fn startup(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let (Some(wait), Phase::Waiting) = (self.wait_timeout, self.phase) {
+            actions.push(Action::Arm(Timer::Wait, wait));
+        }
+        if let StartRule::Interval(interval) = self.start {
+            self.next_beat = Some(now + interval);
+            actions.push(Action::Arm(Timer::Beat, interval));
+        }
+        actions
+    }
+
+    fn start_event(&mut self, now: Instant) -> Vec<Action> {
+        let unlimited = matches!(self.start, StartRule::Each(_));
+        match self.phase {
+            Phase::Waiting => self.begin(now),
+            Phase::Idle if unlimited => self.begin(now),
+            Phase::Running(_) | Phase::Pausing(_) => {
+                if unlimited && !self.closing {
+                    self.in_line = self.in_line.saturating_add(1);
+                }
+                Vec::new()
+            }
+            Phase::Idle | Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => Vec::new(),
+        }
+    }
+
+    /// A watcher of our `stopping` has done what it had to, or will never do it.
+    fn watcher_event(&mut self, code: EventCode, name: &JobName) -> Vec<Action> {
+        let over = |watcher: &Watcher, closing: bool, waiting: bool| {
+            watcher.name == *name && (code == EventCode::Stopped || (watcher.each && waiting && !closing))
+        };
+        let waiting = matches!(self.phase, Phase::Stopping(_));
+        let before = self.watchers.len();
+        let closing = self.closing;
+        self.watchers.retain(|watcher| !over(watcher, closing, waiting));
+        if waiting && before > 0 && self.watchers.is_empty() { self.end() } else { Vec::new() }
+    }
+
+    fn begin(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let first = self.last_run == RunId(0);
+        if first && self.wait_timeout.is_some() {
+            actions.push(Action::Disarm(Timer::Wait));
+        }
+        let run = RunId(self.last_run.0 + 1);
+        self.last_run = run;
+        self.last_began = Some(now);
+        self.health = Health::Unknown;
+        if self.has_exec {
+            self.phase = Phase::Running(run);
+            actions.push(Action::Spawn(run));
+            actions.extend(self.timeout.map(|timeout| Action::Arm(Timer::Run(run), timeout)));
+            if self.closing {
+                actions.push(Action::Arm(Timer::Window(run), self.closing_window));
+            }
+        } else {
+            self.phase = Phase::Idle;
+        }
+        if first {
+            actions.push(Action::Check(CheckControl::Begin));
+        }
+        actions
+    }
+
+    /// A run of this job ended. `random` is in 0.0..1.0.
+    pub fn ended(&mut self, run: RunId, end: RunEnd, now: Instant, random: f64) -> Vec<Action> {
+        let success = end.is_success();
+        let next: fn(&mut Self, bool, Instant, f64) -> Vec<Action> = match self.phase {
+            Phase::Running(current) if current == run => {
+                self.phase = Phase::Idle;
+                Self::after_run
+            }
+            Phase::Stopping(Some(current)) if current == run => |policy, _, _, _| {
+                policy.phase = Phase::Stopping(None);
+                Vec::new()
+            },
+            Phase::Ending(current) if current == run => |policy, _, _, _| policy.stopped(),
+            // A run that we gave up on has ended at last.
+            Phase::Waiting
+            | Phase::Running(_)
+            | Phase::Pausing(_)
+            | Phase::Idle
+            | Phase::Stopping(_)
+            | Phase::Ending(_)
+            | Phase::Stopped => return Vec::new(),
+        };
+        self.last_code = Some(end.code());
+        let mut actions = Vec::new();
+        if self.timeout.is_some() {
+            actions.push(Action::Disarm(Timer::Run(run)));
+        }
+        if success {
+            actions.push(Action::Publish(EventCode::ExitSuccess));
+        } else {
+            actions.push(Action::Publish(EventCode::ExitFailed));
+            actions.push(Action::Fail(end));
+        }
+        actions.extend(next(self, success, now, random));
+        actions
+    }
+
+    fn after_run(&mut self, success: bool, now: Instant, random: f64) -> Vec<Action> {
+        if self.closing {
+            return self.complete();
+        }
+        if let StartRule::Interval(_) = self.start {
+            return self.after_beat(now);
+        }
+        if self.restarts.spend() {
+            let ran = self.last_began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+            let pause = self.restarts.pause(success, ran, random);
+            if pause.is_zero() {
+                return self.begin(now);
+            }
+            self.phase = Phase::Pausing(self.last_run);
+            return vec![Action::Arm(Timer::Restart(self.last_run), pause)];
+        }
+        if self.in_line > 0 {
+            self.in_line -= 1;
+            return self.begin(now);
+        }
+        if matches!(self.start, StartRule::Each(_)) {
+            self.phase = Phase::Idle;
+            return Vec::new();
+        }
+        self.complete()
+    }
+
+    /// The end of a run of an interval job starts nothing, unless a beat fell into it.
+    fn after_beat(&mut self, now: Instant) -> Vec<Action> {
+        if !self.restarts.any_left() {
+            return self.complete();
+        }
+        self.phase = Phase::Idle;
+        if std::mem::take(&mut self.beat_due) { self.spend_beat(now) } else { Vec::new() }
+    }
+
+    fn spend_beat(&mut self, now: Instant) -> Vec<Action> {
+        if self.restarts.spend() { self.begin(now) } else { Vec::new() }
+    }
+
+    /// A timer went off, perhaps one that no longer matters.
+    pub fn elapsed(&mut self, timer: Timer, now: Instant) -> Vec<Action> {
+        match timer {
+            Timer::Wait => self.gave_up(),
+            Timer::Run(run) => self.ran_too_long(run),
+            Timer::Beat => self.beat(now),
+            Timer::Window(run) if self.phase == Phase::Running(run) => vec![Action::Kill(run)],
+            Timer::Restart(run) if self.phase == Phase::Pausing(run) => self.begin(now),
+            Timer::StopWait if matches!(self.phase, Phase::Stopping(_)) => self.end(),
+            Timer::Kill(run) if self.phase == Phase::Ending(run) => {
+                vec![Action::Kill(run), Action::Arm(Timer::Abandon(run), ABANDON)]
+            }
+            Timer::Abandon(run) if self.phase == Phase::Ending(run) => self.stopped(),
+            // It came too late: the phase that it was for is over.
+            Timer::Window(_) | Timer::Restart(_) | Timer::StopWait | Timer::Kill(_) | Timer::Abandon(_) => Vec::new(),
+        }
+    }
+
+    fn gave_up(&mut self) -> Vec<Action> {
+        // In a shutdown only the stop of another job decides.
+        if self.phase != Phase::Waiting || self.closing {
+            return Vec::new();
+        }
+        let mut actions = vec![Action::Publish(EventCode::TimerExpired)];
+        actions.extend(self.complete());
+        actions
+    }
+
+    fn ran_too_long(&mut self, run: RunId) -> Vec<Action> {
+        match self.phase {
+            Phase::Running(current) | Phase::Stopping(Some(current)) | Phase::Ending(current) if current == run => {
+                vec![Action::TimedOut(run)]
+            }
+            Phase::Waiting
+            | Phase::Running(_)
+            | Phase::Pausing(_)
+            | Phase::Idle
+            | Phase::Stopping(_)
+            | Phase::Ending(_)
+            | Phase::Stopped => Vec::new(),
+        }
+    }
+
+    fn beat(&mut self, now: Instant) -> Vec<Action> {
+        let (StartRule::Interval(interval), Some(due)) = (&self.start, self.next_beat) else { return Vec::new() };
+        let interval = *interval;
+        let starts = match self.phase {
+            Phase::Running(_) => {
+                self.beat_due = true;
+                Vec::new()
+            }
+            Phase::Idle => self.spend_beat(now),
+            Phase::Waiting | Phase::Pausing(_) => Vec::new(),
+            Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => return Vec::new(),
+        };
+        // Start to start: a late beat does not move the ones after it.
+        let mut next = due + interval;
+        if next <= now {
+            next = now + interval;
+        }
+        self.next_beat = Some(next);
+        let mut actions = vec![Action::Arm(Timer::Beat, next.saturating_duration_since(now))];
+        actions.extend(starts);
+        actions
+    }
+
+    /// The health check found something.
+    pub fn checked(&mut self, checked: Checked) -> Vec<Action> {
+        match self.phase {
+            Phase::Running(_) | Phase::Pausing(_) | Phase::Idle if !self.maintenance => {}
+            Phase::Waiting
+            | Phase::Running(_)
+            | Phase::Pausing(_)
+            | Phase::Idle
+            | Phase::Stopping(_)
+            | Phase::Ending(_)
+            | Phase::Stopped => return Vec::new(),
+        }
+        match checked {
+            Checked::Passed => {
+                self.health = Health::Healthy;
+                self.failures_in_a_row = 0;
+                vec![Action::Publish(EventCode::StatusHealthy), Action::Tell(Report::Passed)]
+            }
+            Checked::Failed(reason) => {
+                self.health = Health::Unhealthy;
+                self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+                let critical = self.critical_after == Some(self.failures_in_a_row);
+                vec![Action::Publish(EventCode::StatusUnhealthy), Action::Tell(Report::Failed { critical, reason })]
+            }
+            // 3.8: a check without a command is a heartbeat, not an event.
+            Checked::Assumed => vec![Action::Tell(Report::Passed)],
+        }
+    }
+
+    /// Everything stops. `start_may_come`: the job waits for another one's stop, which has not been announced yet.
+    pub fn shutdown(&mut self, start_may_come: bool, now: Instant) -> Vec<Action> {
+        if self.closing {
+            return Vec::new();
+        }
+        self.closing = true;
+        self.in_line = 0;
+        let at_a_stop = self.starts_at(&[EventCode::Stopping, EventCode::Stopped]);
+        let at_shutdown = self.starts_at(&[EventCode::Shutdown]);
+        match self.phase {
+            Phase::Waiting | Phase::Idle if at_a_stop && start_may_come => vec![Action::StandBy],
+            Phase::Waiting if at_shutdown => self.begin(now),
+            Phase::Running(run) if at_a_stop || at_shutdown => vec![Action::Arm(Timer::Window(run), self.window)],
+            Phase::Waiting | Phase::Running(_) | Phase::Pausing(_) | Phase::Idle => self.begin_stop(),
+            Phase::Stopping(_) if self.stop_timeout.is_none() => vec![Action::Arm(Timer::StopWait, self.window)],
+            Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => Vec::new(),
+        }
+    }
+
+    fn starts_at(&self, codes: &[EventCode]) -> bool {
+        match &self.start {
+            StartRule::Once(event) | StartRule::Each(event) => codes.contains(&event.code),
+            StartRule::Interval(_) | StartRule::Never => false,
+        }
+    }
+
+    /// In a shutdown: what this job waits for will never come. It stops without running, and nobody is waited for,
+    /// because its watchers are in the same position.
+    pub fn stand_down(&mut self) -> Vec<Action> {
+        match self.phase {
+            Phase::Waiting | Phase::Idle => {
+                self.watchers.clear();
+                self.begin_stop()
+            }
+            Phase::Running(_) | Phase::Pausing(_) | Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// Someone asked for this job's stop.
+    pub fn stop(&mut self) -> Vec<Action> {
+        match self.phase {
+            Phase::Waiting | Phase::Running(_) | Phase::Pausing(_) | Phase::Idle => self.begin_stop(),
+            Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => Vec::new(),
+        }
+    }
+
+    fn complete(&mut self) -> Vec<Action> {
+        self.by_itself = true;
+        self.begin_stop()
+    }
+
+    fn begin_stop(&mut self) -> Vec<Action> {
+        let run = match self.phase {
+            Phase::Running(run) => Some(run),
+            Phase::Waiting | Phase::Pausing(_) | Phase::Idle => None,
+            Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => return Vec::new(),
+        };
+        self.phase = Phase::Stopping(run);
+        self.in_line = 0;
+        let mut actions =
+            vec![Action::Publish(EventCode::Stopping), Action::Disarm(Timer::Wait), Action::Disarm(Timer::Beat)];
+        if self.watchers.is_empty() {
+            actions.extend(self.end());
+            return actions;
+        }
+        let limit = self.stop_timeout.or(self.closing.then_some(self.window));
+        actions.extend(limit.map(|limit| Action::Arm(Timer::StopWait, limit)));
+        actions
+    }
+
+    /// The watchers have been waited for.
+    fn end(&mut self) -> Vec<Action> {
+        match self.phase {
+            Phase::Stopping(Some(run)) => {
+                self.phase = Phase::Ending(run);
+                vec![
+                    Action::Terminate(run),
+                    Action::Arm(Timer::Kill(run), self.window),
+                    Action::Check(CheckControl::End),
+                    Action::Tell(Report::Withdraw),
+                ]
+            }
+            Phase::Stopping(None) => {
+                let mut actions = vec![Action::Check(CheckControl::End), Action::Tell(Report::Withdraw)];
+                actions.extend(self.stopped());
+                actions
+            }
+            Phase::Waiting
+            | Phase::Running(_)
+            | Phase::Pausing(_)
+            | Phase::Idle
+            | Phase::Ending(_)
+            | Phase::Stopped => Vec::new(),
+        }
+    }
+
+    fn stopped(&mut self) -> Vec<Action> {
+        self.phase = Phase::Stopped;
+        let completion = Completion { code: self.last_code, by_itself: self.by_itself };
+        vec![Action::Complete(completion), Action::Publish(EventCode::Stopped)]
+    }
+}

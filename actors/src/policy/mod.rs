@@ -1,0 +1,6 @@
+//! Decisions: pure state machines that actors ask in their mailbox handlers. No actor, clock, randomness or I/O.
+
+pub mod health;
+pub mod job;
+pub mod restart;
+pub mod shutdown;

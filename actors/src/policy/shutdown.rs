@@ -1,0 +1,197 @@
+//! When everything ends, in which order, and with which exit status (job-semantics sections 7 and 8).
+//!
+//! ```text
+//! Up --signal; main complete; all complete but those that wait for the shutdown--> Closing --all stopped--> Done
+//! ```
+//!
+//! Not here: how one job stops; that is `policy::job`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{Event, EventCode, JobName, Source};
+use crate::policy::job::Completion;
+use crate::spec::{JobSpec, StartRule};
+
+/// What the supervisor has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Emit `shutdown`.
+    PublishShutdown,
+    /// Tell a job to shut down.
+    ShutDown {
+        /// Which.
+        job: JobName,
+        /// Whether the stop that it waits for is still to be announced.
+        start_may_come: bool,
+    },
+    /// Tell a job that what it waits for will never come.
+    StandDown(JobName),
+    /// All is over: end with this status.
+    Finish(u8),
+}
+
+#[derive(Debug)]
+struct Tracked {
+    /// The one event that starts it.
+    start: Option<Event>,
+    main: bool,
+    stopped: bool,
+    standing_by: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    Up,
+    Closing { asked: bool },
+    Done,
+}
+
+/// The end of everything.
+#[derive(Debug)]
+pub struct ShutdownPolicy {
+    phase: Phase,
+    jobs: BTreeMap<JobName, Tracked>,
+    /// The `stopping` and `stopped` that have been emitted.
+    announced: BTreeSet<Event>,
+    had_jobs: bool,
+    main_code: Option<u8>,
+    first_failure: Option<u8>,
+}
+
+impl ShutdownPolicy {
+    /// Nothing has started yet.
+    pub fn new(jobs: &[JobSpec]) -> Self {
+        let mut policy = Self {
+            phase: Phase::Up,
+            jobs: BTreeMap::new(),
+            announced: BTreeSet::new(),
+            had_jobs: false,
+            main_code: None,
+            first_failure: None,
+        };
+        for job in jobs {
+            policy.add(job);
+        }
+        policy
+    }
+
+    /// A job begins its life, at the start or with a reload.
+    pub fn add(&mut self, job: &JobSpec) {
+        let start = match &job.start {
+            StartRule::Once(event) | StartRule::Each(event) => Some(event.clone()),
+            StartRule::Interval(_) | StartRule::Never => None,
+        };
+        self.announced.retain(|event| event.source != Source::Job(job.name.clone()));
+        self.had_jobs = true;
+        let tracked = Tracked { start, main: job.main, stopped: false, standing_by: false };
+        self.jobs.insert(job.name.clone(), tracked);
+    }
+
+    /// Whether the end is under way.
+    pub fn is_closing(&self) -> bool {
+        self.phase != Phase::Up
+    }
+
+    /// SIGTERM or SIGINT came. Further ones change nothing.
+    pub fn asked(&mut self) -> Vec<Action> {
+        match self.phase {
+            Phase::Up => self.close(true),
+            Phase::Closing { .. } | Phase::Done => Vec::new(),
+        }
+    }
+
+    fn close(&mut self, asked: bool) -> Vec<Action> {
+        self.phase = Phase::Closing { asked };
+        let mut actions = vec![Action::PublishShutdown];
+        for (name, job) in &self.jobs {
+            if !job.stopped {
+                let start_may_come = self.start_may_come(name, job);
+                actions.push(Action::ShutDown { job: name.clone(), start_may_come });
+            }
+        }
+        actions.extend(self.settle());
+        actions
+    }
+
+    /// Whether the stop that a job waits for is still to be announced: not by itself, nor by a job that is missing or gone.
+    fn start_may_come(&self, name: &JobName, job: &Tracked) -> bool {
+        let Some(Event { code: EventCode::Stopping | EventCode::Stopped, source: Source::Job(source) }) = &job.start
+        else {
+            return false;
+        };
+        let announced = job.start.as_ref().is_some_and(|start| self.announced.contains(start));
+        source != name && !announced && self.jobs.get(source).is_some_and(|source| !source.stopped)
+    }
+
+    /// A job that waits for another one's stop says so.
+    pub fn standing_by(&mut self, name: &JobName) -> Vec<Action> {
+        let announced = &self.announced;
+        if let Some(job) = self.jobs.get_mut(name) {
+            // Its start event may have overtaken its word: then it runs by now.
+            job.standing_by = !job.start.as_ref().is_some_and(|start| announced.contains(start));
+        }
+        self.settle()
+    }
+
+    /// How a job ended. Its `stopped` follows.
+    pub fn completed(&mut self, name: &JobName, completion: Completion) {
+        let Some(job) = self.jobs.get(name) else { return };
+        let code = completion.code.unwrap_or(0);
+        if job.main {
+            self.main_code = Some(code);
+        }
+        if completion.by_itself && code != 0 && self.first_failure.is_none() {
+            self.first_failure = Some(code);
+        }
+    }
+
+    /// A `stopping` or `stopped` was emitted.
+    pub fn event(&mut self, event: &Event) -> Vec<Action> {
+        let Source::Job(name) = &event.source else { return Vec::new() };
+        if !matches!(event.code, EventCode::Stopping | EventCode::Stopped) {
+            return Vec::new();
+        }
+        self.announced.insert(event.clone());
+        for job in self.jobs.values_mut() {
+            if job.start.as_ref() == Some(event) {
+                job.standing_by = false;
+            }
+        }
+        if event.code == EventCode::Stopping {
+            return self.settle();
+        }
+        let Some(job) = self.jobs.get_mut(name) else { return Vec::new() };
+        job.stopped = true;
+        let main = job.main;
+        match self.phase {
+            Phase::Up if main || self.only_waits_for_the_end() => self.close(false),
+            Phase::Up | Phase::Closing { .. } | Phase::Done => self.settle(),
+        }
+    }
+
+    /// Whether every job is complete but those that wait for the shutdown.
+    fn only_waits_for_the_end(&self) -> bool {
+        self.had_jobs && self.jobs.values().all(|job| job.stopped || job.start.as_ref() == Some(&Event::SHUTDOWN))
+    }
+
+    /// Ends it if all jobs have stopped, or sends home those that wait for each other.
+    fn settle(&mut self) -> Vec<Action> {
+        let Phase::Closing { asked } = self.phase else { return Vec::new() };
+        let live: Vec<(&JobName, &Tracked)> = self.jobs.iter().filter(|(_, job)| !job.stopped).collect();
+        if live.is_empty() {
+            self.phase = Phase::Done;
+            return vec![Action::Finish(self.exit_code(asked))];
+        }
+        if live.iter().all(|(_, job)| job.standing_by) {
+            return live.iter().map(|(name, _)| Action::StandDown((*name).clone())).collect();
+        }
+        Vec::new()
+    }
+
+    fn exit_code(&self, asked: bool) -> u8 {
+        if self.jobs.values().any(|job| job.main) {
+            return self.main_code.unwrap_or(0);
+        }
+        if asked { 0 } else { self.first_failure.unwrap_or(0) }
+    }
+}

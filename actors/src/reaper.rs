@@ -1,0 +1,331 @@
+//! The only place that spawns, signals and waits for processes: which run has which pid is known here and nowhere else.
+//!
+//! Spawning and reaping happen on one thread, in one actor, so no exit can be missed or taken for another's.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
+
+use actix::prelude::*;
+use nix::errno::Errno;
+use slog::{Logger, debug, warn};
+
+use crate::event::{Owner, RunEnd, RunId};
+use crate::guard::PanicGuard;
+use crate::messages::{AllEnded, GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
+use crate::output::{Captured, Pump};
+use crate::sys::{self, Children, Streams};
+
+/// How often the processes below us are looked for again while some of them survive their SIGKILL.
+const SWEEP: Duration = Duration::from_millis(20);
+/// How many times: one in an uninterruptible sleep must not keep us for ever.
+const SWEEPS: u32 = 100;
+
+/// The environment of children: each variable as `NAME=value`, by name.
+#[derive(Debug, Default)]
+pub struct Environment(BTreeMap<OsString, CString>);
+
+impl Environment {
+    /// The variables that all children get. What holds a NUL byte is left out: no process can have it.
+    pub fn new(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut environment = Self::default();
+        for (name, value) in vars {
+            environment.put(name, Some(value));
+        }
+        environment
+    }
+
+    /// Sets a variable, or takes it out.
+    pub fn put(&mut self, name: OsString, value: Option<OsString>) {
+        let entry = value.and_then(|value| {
+            let mut bytes = name.clone().into_vec();
+            bytes.push(b'=');
+            bytes.extend(value.into_vec());
+            CString::new(bytes).ok()
+        });
+        match entry {
+            Some(entry) => self.0.insert(name, entry),
+            None => self.0.remove(&name),
+        };
+    }
+
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(OsStr::new(name)).map(|entry| &entry.as_bytes()[name.len() + 1..])
+    }
+
+    /// The block for one process, with the changes that its job asks for.
+    fn block(&self, changes: &[(OsString, Option<OsString>)]) -> Environment {
+        let mut block = Environment(self.0.clone());
+        for (name, value) in changes {
+            block.put(name.clone(), value.clone());
+        }
+        block
+    }
+}
+
+/// Why a process could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpawnError {
+    /// There is no such program in the child's PATH.
+    #[error("cannot run `{0}`: executable file not found in $PATH")]
+    NotFound(String),
+    /// An argument holds a NUL byte.
+    #[error("cannot run `{0}`: an argument holds a NUL byte")]
+    Nul(String),
+    /// The operating system refused.
+    #[error("cannot run `{program}`: {}", lower(.errno.desc()))]
+    Refused {
+        /// The path.
+        program: String,
+        /// Why.
+        errno: Errno,
+    },
+}
+
+impl SpawnError {
+    /// The status that a shell reports for it.
+    fn code(&self) -> u8 {
+        match self {
+            Self::NotFound(_) | Self::Refused { errno: Errno::ENOENT | Errno::ENOTDIR, .. } => 127,
+            Self::Nul(_) | Self::Refused { .. } => 126,
+        }
+    }
+}
+
+fn lower(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+#[derive(Debug)]
+struct Running {
+    owner: Owner,
+    run: RunId,
+    report: Recipient<RunReport>,
+    captured: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Reaper {
+    environment: Environment,
+    nothing: File,
+    pump: Pump,
+    by_pid: HashMap<i32, Running>,
+    pids: HashMap<(Owner, RunId), i32>,
+    ending: Option<(Recipient<AllEnded>, u32)>,
+    log: Logger,
+    _guard: Option<PanicGuard>,
+}
+
+impl Reaper {
+    /// No process yet. `nothing` is /dev/null, the stdin of every child.
+    pub fn new(environment: Environment, nothing: File, pump: Pump, log: Logger, guard: Option<PanicGuard>) -> Self {
+        let (by_pid, pids) = (HashMap::new(), HashMap::new());
+        Self { environment, nothing, pump, by_pid, pids, ending: None, log, _guard: guard }
+    }
+
+    fn spawn(&mut self, owner: Owner, run: RunId, launch: &Launch, report: Recipient<RunReport>) {
+        match self.try_spawn(&owner, run, launch) {
+            Ok(pid) => {
+                debug!(self.log, "process started"; "owner" => %owner, "run" => run.0, "process" => pid);
+                if let Owner::Job(name) = &owner {
+                    self.environment.put(pid_variable(name.as_str()), Some(pid.to_string().into()));
+                }
+                self.pids.insert((owner.clone(), run), pid);
+                let captured = !launch.output.raw;
+                report.do_send(RunReport { run, fact: RunFact::Started(pid) });
+                self.by_pid.insert(pid, Running { owner, run, report, captured });
+            }
+            Err(error) => {
+                let end = RunEnd::NotStarted { code: error.code(), reason: error.to_string().into() };
+                report.do_send(RunReport { run, fact: RunFact::Ended(end) });
+            }
+        }
+    }
+
+    fn try_spawn(&self, owner: &Owner, run: RunId, launch: &Launch) -> Result<i32, SpawnError> {
+        let shown = || launch.exec.program.to_string_lossy().into_owned();
+        let refused = |errno| SpawnError::Refused { program: shown(), errno };
+        let c_string = |text: &OsString| CString::new(text.as_bytes()).map_err(|_| SpawnError::Nul(shown()));
+        let changed = (!launch.env.is_empty()).then(|| self.environment.block(&launch.env));
+        let environment = changed.as_ref().unwrap_or(&self.environment);
+        let name = c_string(&launch.exec.program)?;
+        let program =
+            sys::find_program(&name, environment.value("PATH")).ok_or_else(|| SpawnError::NotFound(shown()))?;
+        let mut args = vec![name];
+        for arg in &launch.exec.args {
+            args.push(c_string(arg)?);
+        }
+        let env: Vec<&CString> = environment.0.values().collect();
+        if launch.output.raw {
+            let streams = Streams { stdin: self.nothing.as_fd(), stdout: None, stderr: None };
+            return sys::spawn(&program, &args, &env, &streams).map_err(refused);
+        }
+        let (stdout, child_stdout) = sys::output_pipe().map_err(refused)?;
+        let (stderr, child_stderr) = sys::output_pipe().map_err(refused)?;
+        let streams = Streams {
+            stdin: self.nothing.as_fd(),
+            stdout: Some(child_stdout.as_fd()),
+            stderr: Some(child_stderr.as_fd()),
+        };
+        let pid = sys::spawn(&program, &args, &env, &streams).map_err(refused)?;
+        self.pump.attach(Captured { owner: owner.clone(), run, pid, stdout, stderr });
+        Ok(pid)
+    }
+
+    fn signal(&self, owner: Owner, run: RunId, signal: GroupSignal) {
+        let number = match signal {
+            GroupSignal::Terminate => libc::SIGTERM,
+            GroupSignal::Kill => libc::SIGKILL,
+            GroupSignal::Number(number) => number,
+        };
+        let Some(pid) = self.pids.get(&(owner, run)) else { return };
+        if let Err(errno) = sys::signal_group(*pid, number) {
+            warn!(self.log, "cannot signal a process group"; "process" => *pid, "signal" => number, "error" => errno.desc());
+        }
+    }
+
+    /// SIGCHLD coalesces, so this goes on until nobody is left to reap.
+    fn reap_all(&mut self) -> Children {
+        loop {
+            let ended = match sys::next_ended() {
+                Children::Ended(ended) => ended,
+                none_ended @ (Children::Running | Children::None) => return none_ended,
+            };
+            let running = self.by_pid.remove(&ended.pid);
+            if running.is_some() {
+                // The zombie keeps the group's id from being given to somebody else until it is reaped.
+                if let Err(errno) = sys::signal_group(ended.pid, libc::SIGTERM) {
+                    debug!(self.log, "cannot end the rest of a group"; "process" => ended.pid, "error" => errno.desc());
+                }
+            }
+            sys::reap(ended.pid);
+            let Some(running) = running else { continue };
+            debug!(self.log, "process ended"; "owner" => %running.owner, "process" => ended.pid, "exit" => %ended.exit);
+            self.forget(&running.owner, running.run, ended.pid);
+            if running.captured {
+                self.pump.ended(running.owner, running.run);
+            }
+            let fact = RunFact::Ended(RunEnd::Exited(ended.exit));
+            running.report.do_send(RunReport { run: running.run, fact });
+        }
+    }
+
+    fn forget(&mut self, owner: &Owner, run: RunId, pid: i32) {
+        self.pids.remove(&(owner.clone(), run));
+        if let Owner::Job(name) = owner {
+            let variable = pid_variable(name.as_str());
+            // Two names can make one variable; the other one's process may still run.
+            if self.environment.value(&variable.to_string_lossy()) == Some(pid.to_string().as_bytes()) {
+                self.environment.put(variable, None);
+            }
+        }
+    }
+
+    /// Kills the runs of an owner whose actor is gone.
+    fn disown(&mut self, owner: &Owner) {
+        let runs: Vec<(RunId, i32)> =
+            self.pids.iter().filter(|((whose, _), _)| whose == owner).map(|((_, run), pid)| (*run, *pid)).collect();
+        for (run, pid) in runs {
+            self.signal(owner.clone(), run, GroupSignal::Kill);
+            self.forget(owner, run, pid);
+            self.by_pid.remove(&pid);
+        }
+    }
+
+    /// Kills whatever is left below us, until nothing is, or it is time to give up.
+    fn sweep(&mut self, ctx: &mut Context<Self>) {
+        let children = self.reap_all();
+        let Some((done, sweeps)) = &mut self.ending else { return };
+        *sweeps += 1;
+        if children == Children::None || *sweeps > SWEEPS {
+            if children != Children::None {
+                warn!(self.log, "some processes cannot be killed");
+            }
+            done.do_send(AllEnded);
+            self.ending = None;
+            return;
+        }
+        sys::kill_descendants();
+        ctx.run_later(SWEEP, Self::sweep);
+    }
+}
+
+impl Actor for Reaper {
+    type Context = Context<Self>;
+}
+
+impl Handler<ReaperCommand> for Reaper {
+    type Result = ();
+
+    fn handle(&mut self, command: ReaperCommand, ctx: &mut Self::Context) {
+        match command {
+            ReaperCommand::Spawn { owner, run, launch, report } => self.spawn(owner, run, &launch, report),
+            ReaperCommand::SignalGroup { owner, run, signal } => self.signal(owner, run, signal),
+            ReaperCommand::PutEnv(changes) => {
+                for (name, value) in changes {
+                    self.environment.put(name, value);
+                }
+            }
+            ReaperCommand::Disown(owner) => self.disown(&owner),
+            ReaperCommand::Reap => {
+                let children = self.reap_all();
+                if children == Children::None && self.ending.is_some() {
+                    self.sweep(ctx);
+                }
+            }
+            ReaperCommand::EndAll(done) => {
+                self.ending = Some((done, 0));
+                self.sweep(ctx);
+            }
+        }
+    }
+}
+
+/// 3.8: `CONTAINERPILOT_{JOB}_PID` with the name's folders and extension cut off, and each run of other characters than
+/// letters and digits as one `_`.
+fn pid_variable(job: &str) -> OsString {
+    let base = job.rsplit('/').next().unwrap_or(job);
+    let stem = base.rfind('.').map_or(base, |dot| &base[..dot]);
+    let mut word = String::new();
+    for letter in stem.to_uppercase().chars() {
+        if letter.is_ascii_alphanumeric() {
+            word.push(letter);
+        } else if !word.ends_with('_') {
+            word.push('_');
+        }
+    }
+    format!("CONTAINERPILOT_{word}_PID").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pid_variables_are_named_as_in_3_8() {
+        let cases = [
+            ("app", "APP"),
+            ("my-job", "MY_JOB"),
+            ("worker.sh", "WORKER"),
+            ("/opt/bin/run-me.py", "RUN_ME"),
+            ("x--y__z!?w", "X_Y_Z_W"),
+            ("trail-", "TRAIL_"),
+        ];
+        for (job, word) in cases {
+            assert_eq!(pid_variable(job), OsString::from(format!("CONTAINERPILOT_{word}_PID")));
+        }
+    }
+
+    #[test]
+    fn what_a_job_takes_out_of_its_environment_stays_for_the_others() {
+        let environment = Environment::new([("A".into(), "1=2".into()), ("B".into(), "3".into())]);
+        let block = environment.block(&[("B".into(), None), ("C".into(), Some("4".into()))]);
+        assert_eq!((block.value("A"), block.value("B"), block.value("C")), (Some(&b"1=2"[..]), None, Some(&b"4"[..])));
+        assert_eq!(environment.value("B"), Some(&b"3"[..]));
+    }
+}

@@ -1,0 +1,90 @@
+//! Unix signals in, messages out. Which signal means what is decided here and nowhere else.
+
+use actix::prelude::*;
+use nix::sys::signalfd::SignalFd;
+use slog::{Logger, debug, error};
+
+use crate::event::{Event, SignalSource};
+use crate::guard::PanicGuard;
+use crate::messages::{BusCommand, ReaperCommand, SupervisorCommand};
+use crate::output::Pump;
+use crate::sys::{self, UnixSignal};
+
+/// Whom signals concern.
+#[derive(Debug)]
+pub struct SignalNeighbours {
+    /// SIGTERM, SIGINT, SIGQUIT.
+    pub supervisor: Recipient<SupervisorCommand>,
+    /// SIGHUP, SIGUSR2.
+    pub bus: Recipient<BusCommand>,
+    /// SIGCHLD.
+    pub reaper: Recipient<ReaperCommand>,
+    /// SIGUSR1: the log file is reopened.
+    pub pump: Pump,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct SignalHandler {
+    signals: Option<SignalFd>,
+    neighbours: SignalNeighbours,
+    log: Logger,
+    _guard: Option<PanicGuard>,
+}
+
+impl SignalHandler {
+    /// Reads signals from here, which `sys::signal_fd` made.
+    pub fn new(signals: SignalFd, neighbours: SignalNeighbours, log: Logger, guard: Option<PanicGuard>) -> Self {
+        Self { signals: Some(signals), neighbours, log, _guard: guard }
+    }
+}
+
+impl Actor for SignalHandler {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let Some(signals) = self.signals.take() else { return };
+        let signals = match sys::watch_signals(signals) {
+            Ok(signals) => signals,
+            Err(cause) => {
+                error!(self.log, "cannot listen to signals"; "error" => %cause);
+                self.neighbours.supervisor.do_send(SupervisorCommand::ShutDown);
+                return;
+            }
+        };
+        let address = ctx.address();
+        actix::spawn(async move {
+            while let Ok(mut ready) = signals.readable().await {
+                while let Some(signal) = sys::read_signal(signals.get_ref()) {
+                    address.do_send(SignalReceived(signal));
+                }
+                ready.clear_ready();
+            }
+        });
+    }
+}
+
+/// A signal came.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SignalReceived(pub UnixSignal);
+
+impl Handler<SignalReceived> for SignalHandler {
+    type Result = ();
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other signals of the system mean nothing to us")]
+    fn handle(&mut self, msg: SignalReceived, _ctx: &mut Self::Context) {
+        let publish = |signal| self.neighbours.bus.do_send(BusCommand::Publish(Event::signal(signal)));
+        match msg.0 {
+            UnixSignal::SIGCHLD => self.neighbours.reaper.do_send(ReaperCommand::Reap),
+            UnixSignal::SIGTERM | UnixSignal::SIGINT | UnixSignal::SIGQUIT => {
+                debug!(self.log, "asked to stop"; "signal" => msg.0.as_str());
+                self.neighbours.supervisor.do_send(SupervisorCommand::ShutDown);
+            }
+            UnixSignal::SIGHUP => publish(SignalSource::Hup),
+            UnixSignal::SIGUSR2 => publish(SignalSource::Usr2),
+            UnixSignal::SIGUSR1 => self.neighbours.pump.reopen(),
+            _ => {}
+        }
+    }
+}

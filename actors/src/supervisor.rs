@@ -1,0 +1,340 @@
+//! Starts everything, ends everything, and notices actors that died. What is due when is decided in `policy::shutdown`.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+
+use actix::prelude::*;
+use nix::sys::signalfd::SignalFd;
+use slog::{Logger, debug, error, info, warn};
+use tokio::sync::oneshot;
+
+use crate::bus::EventBus;
+use crate::event::{Event, EventCode, JobName, Owner, Source};
+use crate::guard::PanicGuard;
+use crate::health_check::{HealthCheckActor, ReportTo};
+use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
+use crate::messages::{
+    ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CheckCommand, JobCommand, JobFact, ReaperCommand,
+    SupervisorCommand,
+};
+use crate::output::Pump;
+use crate::policy::job::{Completion, Surroundings, Watcher};
+use crate::policy::shutdown::{Action, ShutdownPolicy};
+use crate::reaper::{Environment, Reaper};
+use crate::signal_handler::{SignalHandler, SignalNeighbours};
+use crate::spec::{JobSpec, Spec, StartRule};
+
+/// The status when something broke that everything depends on (EX_SOFTWARE of sysexits.h).
+pub const BROKEN: u8 = 70;
+
+/// What a supervisor is given.
+#[derive(Debug)]
+pub struct Resources {
+    /// The environment of children.
+    pub environment: Vec<(OsString, OsString)>,
+    /// /dev/null, the stdin of every child.
+    pub nothing: File,
+    /// Where children's output goes.
+    pub pump: Pump,
+    /// Our signals.
+    pub signals: SignalFd,
+    /// Our own log.
+    pub log: Logger,
+    /// Told the exit status once everything is over.
+    pub finished: oneshot::Sender<u8>,
+}
+
+struct Core {
+    bus: Addr<EventBus>,
+    reaper: Recipient<ReaperCommand>,
+}
+
+/// See the module.
+pub struct Supervisor {
+    spec: Spec,
+    policy: ShutdownPolicy,
+    resources: Option<(Vec<(OsString, OsString)>, File, SignalFd)>,
+    pump: Pump,
+    log: Logger,
+    finished: Option<oneshot::Sender<u8>>,
+    code: u8,
+    core: Option<Core>,
+    jobs: HashMap<JobName, Addr<JobActor>>,
+    checks: HashMap<JobName, Addr<HealthCheckActor>>,
+    maintenance: bool,
+}
+
+impl std::fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Supervisor").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl Supervisor {
+    /// Nothing has started; that happens when the actor does.
+    pub fn new(spec: Spec, resources: Resources) -> Self {
+        let Resources { mut environment, nothing, pump, signals, log, finished } = resources;
+        environment.push(("CONTAINERPILOT_PID".into(), std::process::id().to_string().into()));
+        let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
+        for service in services.chain(spec.telemetry.as_ref().map(|telemetry| &telemetry.service)) {
+            // 3.8: upper case, and `-` as `_`
+            let word = service.name.to_uppercase().replace('-', "_");
+            environment.push((format!("CONTAINERPILOT_{word}_IP").into(), service.address.to_string().into()));
+        }
+        Self {
+            policy: ShutdownPolicy::new(&spec.jobs),
+            resources: Some((environment, nothing, signals)),
+            spec,
+            pump,
+            log,
+            finished: Some(finished),
+            code: 0,
+            core: None,
+            jobs: HashMap::new(),
+            checks: HashMap::new(),
+            maintenance: false,
+        }
+    }
+
+    fn guard(id: ActorId, ctx: &Context<Self>) -> Option<PanicGuard> {
+        Some(PanicGuard::new(id, ctx.address().recipient()))
+    }
+
+    fn start_core(&mut self, ctx: &Context<Self>) {
+        let Some((environment, nothing, signals)) = self.resources.take() else { return };
+        let bus = EventBus::new(self.log.clone(), Self::guard(ActorId::Core("event bus"), ctx)).start();
+        let guard = Self::guard(ActorId::Core("reaper"), ctx);
+        let environment = Environment::new(environment);
+        let reaper = Reaper::new(environment, nothing, self.pump.clone(), self.log.clone(), guard).start().recipient();
+        let neighbours = SignalNeighbours {
+            supervisor: ctx.address().recipient(),
+            bus: bus.clone().recipient(),
+            reaper: reaper.clone(),
+            pump: self.pump.clone(),
+        };
+        let guard = Self::guard(ActorId::Core("signal handler"), ctx);
+        SignalHandler::new(signals, neighbours, self.log.clone(), guard).start();
+        bus.do_send(BusCommand::Tap(ctx.address().recipient()));
+        self.core = Some(Core { bus, reaper });
+    }
+
+    fn surroundings(&self, job: &JobSpec) -> Surroundings {
+        let watchers = self.spec.jobs.iter().filter(|other| other.name != job.name).filter_map(|other| {
+            let (start, each) = match &other.start {
+                StartRule::Once(start) => (start, false),
+                StartRule::Each(start) => (start, true),
+                StartRule::Interval(_) | StartRule::Never => return None,
+            };
+            let watches = start.code == EventCode::Stopping && start.source == Source::Job(job.name.clone());
+            watches.then(|| Watcher { name: other.name.clone(), each })
+        });
+        Surroundings {
+            watchers: watchers.collect(),
+            window: self.spec.stop_timeout,
+            closing_window: self.closing_window(job),
+            maintenance: self.maintenance,
+        }
+    }
+
+    /// The time that a job has which runs in a shutdown: at least as long as the job waits whose stop it precedes.
+    fn closing_window(&self, job: &JobSpec) -> std::time::Duration {
+        let window = self.spec.stop_timeout;
+        let (StartRule::Once(start) | StartRule::Each(start)) = &job.start else { return window };
+        let stopping = self
+            .spec
+            .jobs
+            .iter()
+            .find(|other| start.code == EventCode::Stopping && start.source == Source::Job(other.name.clone()));
+        stopping.and_then(|other| other.stop_timeout).map_or(window, |limit| limit.max(window))
+    }
+
+    /// Starts the actors of a job; its process waits for its start event.
+    fn start_job(&mut self, job: &JobSpec, ctx: &Context<Self>) {
+        let check = self.start_check(job, ctx);
+        let Some(core) = &self.core else { return };
+        let neighbours = JobNeighbours {
+            reaper: core.reaper.clone(),
+            bus: core.bus.clone().recipient(),
+            supervisor: ctx.address().recipient(),
+            check: check.as_ref().map(|check| check.clone().recipient::<CheckCommand>()),
+            catalog: None::<Recipient<CatalogCommand>>,
+        };
+        let guard = Self::guard(ActorId::Job(job.name.clone()), ctx);
+        let actor = JobActor::new(job, self.surroundings(job), neighbours, &self.log, guard);
+        let events = actor.interests();
+        let address = actor.start();
+        let subscriber = Owner::Job(job.name.clone());
+        core.bus.do_send(BusCommand::Subscribe { subscriber, events, to: address.clone().recipient() });
+        if let Some(check) = check {
+            check.do_send(ReportTo(address.clone().recipient()));
+        }
+        self.jobs.insert(job.name.clone(), address);
+    }
+
+    fn start_check(&mut self, job: &JobSpec, ctx: &Context<Self>) -> Option<Addr<HealthCheckActor>> {
+        let (core, health) = (self.core.as_ref()?, job.health.as_ref()?);
+        let guard = Self::guard(ActorId::Check(job.name.clone()), ctx);
+        let bus = core.bus.clone().recipient();
+        let reaper = core.reaper.clone();
+        let address = HealthCheckActor::new(job, health, self.maintenance, reaper, bus, &self.log, guard).start();
+        let subscriber = Owner::Check(job.name.clone());
+        let (events, to) = (vec![Event::STARTUP], address.clone().recipient());
+        core.bus.do_send(BusCommand::Subscribe { subscriber, events, to });
+        self.checks.insert(job.name.clone(), address.clone());
+        Some(address)
+    }
+
+    fn publish(&self, event: Event) {
+        if let Some(core) = &self.core {
+            core.bus.do_send(BusCommand::Publish(event));
+        }
+    }
+
+    fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
+        for action in actions {
+            match action {
+                Action::PublishShutdown => self.publish(Event::SHUTDOWN),
+                Action::ShutDown { job, start_may_come } => self.tell(&job, JobCommand::ShutDown { start_may_come }),
+                Action::StandDown(job) => self.tell(&job, JobCommand::StandDown),
+                Action::Finish(code) => {
+                    debug!(self.log, "all jobs have stopped"; "status" => code);
+                    self.code = code;
+                    if let Some(core) = &self.core {
+                        core.reaper.do_send(ReaperCommand::EndAll(ctx.address().recipient()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&self, job: &JobName, command: JobCommand) {
+        if let Some(address) = self.jobs.get(job) {
+            address.do_send(command);
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(finished) = self.finished.take()
+            && finished.send(self.code).is_err()
+        {
+            error!(self.log, "nobody waits for the exit status"; "status" => self.code);
+        }
+    }
+
+    /// A job's actor died of a panic: its process group is killed, and it starts anew from its spec.
+    fn revive_job(&mut self, name: &JobName, ctx: &mut Context<Self>) {
+        let Some(core) = &self.core else { return };
+        for owner in [Owner::Job(name.clone()), Owner::Check(name.clone())] {
+            core.bus.do_send(BusCommand::Unsubscribe(owner.clone()));
+            core.reaper.do_send(ReaperCommand::Disown(owner));
+        }
+        if self.policy.is_closing() {
+            self.policy.completed(name, Completion { code: Some(BROKEN), by_itself: true });
+            self.publish(Event::job(EventCode::Stopped, name));
+            return;
+        }
+        let Some(job) = self.spec.jobs.iter().find(|job| job.name == *name).cloned() else { return };
+        self.start_job(&job, ctx);
+        for address in self.jobs.get(name) {
+            address.do_send(Event::STARTUP);
+        }
+        for address in self.checks.get(name) {
+            address.do_send(Event::STARTUP);
+        }
+    }
+
+    fn revive_check(&mut self, name: &JobName, ctx: &mut Context<Self>) {
+        let Some(core) = &self.core else { return };
+        let owner = Owner::Check(name.clone());
+        core.bus.do_send(BusCommand::Unsubscribe(owner.clone()));
+        core.reaper.do_send(ReaperCommand::Disown(owner));
+        let Some(job) = self.spec.jobs.iter().find(|job| job.name == *name).cloned() else { return };
+        if let (Some(check), Some(address)) = (self.start_check(&job, ctx), self.jobs.get(name)) {
+            check.do_send(ReportTo(address.clone().recipient()));
+            check.do_send(Event::STARTUP);
+            address.do_send(ReplaceCheck(check.recipient()));
+        }
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.start_core(ctx);
+        for warning in &self.spec.warnings {
+            warn!(self.log, "{}", warning);
+        }
+        for job in self.spec.jobs.clone() {
+            self.start_job(&job, ctx);
+        }
+        info!(self.log, "supervising {} jobs", self.spec.jobs.len());
+        self.publish(Event::STARTUP);
+    }
+}
+
+impl Handler<SupervisorCommand> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, command: SupervisorCommand, ctx: &mut Self::Context) {
+        match command {
+            SupervisorCommand::ShutDown => {
+                let actions = self.policy.asked();
+                self.perform(actions, ctx);
+            }
+            SupervisorCommand::Maintenance(on) if on == self.maintenance => {}
+            SupervisorCommand::Maintenance(on) => {
+                self.maintenance = on;
+                self.publish(if on { Event::ENTER_MAINTENANCE } else { Event::EXIT_MAINTENANCE });
+            }
+        }
+    }
+}
+
+impl Handler<Event> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, event: Event, ctx: &mut Self::Context) {
+        let actions = self.policy.event(&event);
+        self.perform(actions, ctx);
+    }
+}
+
+impl Handler<JobFact> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, fact: JobFact, ctx: &mut Self::Context) {
+        match fact {
+            JobFact::StandingBy(job) => {
+                let actions = self.policy.standing_by(&job);
+                self.perform(actions, ctx);
+            }
+            JobFact::Completed(job, completion) => self.policy.completed(&job, completion),
+        }
+    }
+}
+
+impl Handler<AllEnded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _msg: AllEnded, _ctx: &mut Self::Context) {
+        self.finish();
+    }
+}
+
+impl Handler<ActorPanicked> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, msg: ActorPanicked, ctx: &mut Self::Context) {
+        error!(self.log, "an actor died of a panic"; "actor" => ?msg.0);
+        match msg.0 {
+            ActorId::Job(name) => self.revive_job(&name, ctx),
+            ActorId::Check(name) => self.revive_check(&name, ctx),
+            ActorId::Core(_) => {
+                self.code = BROKEN;
+                self.finish();
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Every call to the operating system that std and tokio have no safe word for, and every `unsafe` of the project.
+//!
+//! Not here: decisions. Callers say what, this says how on Linux.
+#![expect(unsafe_code, reason = "the one place for system calls that nothing safe wraps")]
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::epoll::{Epoll, EpollCreateFlags};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+use tokio::io::unix::AsyncFd;
+
+use crate::event::Exit;
+
+/// A Unix signal that was sent to us.
+pub use nix::sys::signal::Signal as UnixSignal;
+
+/// Signals that the CPU raises: blocking them would turn a crash into a hang.
+const SYNCHRONOUS: [Signal; 6] =
+    [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGABRT, Signal::SIGTRAP];
+
+/// What we act upon. SIGQUIT is the `STOPSIGNAL` of some base images, nginx' among them.
+const HANDLED: [Signal; 7] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGCHLD,
+];
+
+/// Makes this process fit to supervise others; the first thing that it does.
+///
+/// All signals are blocked, so that none is lost before somebody listens and none ends us, and have their default
+/// disposition, so that children do and SIGCHLD brings exit statuses. Whatever descriptors we were started with stay
+/// ours. Orphans below us come to us.
+pub fn prepare_process() -> io::Result<()> {
+    let mut mask = SigSet::all();
+    for signal in SYNCHRONOUS {
+        mask.remove(signal);
+    }
+    mask.thread_set_mask()?;
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for signal in Signal::iterator() {
+        // SIGKILL and SIGSTOP refuse, and std has SIGPIPE ignored for us.
+        if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGPIPE) {
+            // SAFETY: the default disposition runs no code of ours.
+            unsafe { nix::sys::signal::sigaction(signal, &default) }?;
+        }
+    }
+    // SAFETY: the call only sets a flag on descriptors. A kernel without it (before 5.11) leaves them as they are.
+    unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+    if std::process::id() != 1 {
+        nix::sys::prctl::set_child_subreaper(true)?;
+    }
+    Ok(())
+}
+
+/// The status that a stop signal ends us with before anything has been started.
+static EARLY_STATUS: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn end_early(_signal: libc::c_int) {
+    // SAFETY: _exit is async-signal-safe.
+    unsafe { libc::_exit(EARLY_STATUS.load(Ordering::Relaxed)) }
+}
+
+/// Runs `work`, which may block, while a stop signal ends the process at once with status 0: nothing has been started.
+/// To be called after `prepare_process`, while there is one thread.
+pub fn stoppable<T>(work: impl FnOnce() -> T) -> io::Result<T> {
+    let stops = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
+    let end = SigAction::new(SigHandler::Handler(end_early), SaFlags::empty(), SigSet::empty());
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    let mut set = SigSet::empty();
+    for signal in stops {
+        set.add(signal);
+        // SAFETY: the handler calls nothing but _exit.
+        unsafe { nix::sys::signal::sigaction(signal, &end) }?;
+    }
+    set.thread_unblock()?;
+    let result = work();
+    set.thread_block()?;
+    for signal in stops {
+        // SAFETY: the default disposition runs no code of ours, and the signals are blocked.
+        unsafe { nix::sys::signal::sigaction(signal, &default) }?;
+    }
+    Ok(result)
+}
+
+/// The signals that we act upon, to be read when they come. They have to be blocked.
+pub fn signal_fd() -> io::Result<SignalFd> {
+    let mut set = SigSet::empty();
+    for signal in HANDLED {
+        set.add(signal);
+    }
+    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
+}
+
+/// The next signal that has come, if any.
+pub fn read_signal(fd: &SignalFd) -> Option<Signal> {
+    loop {
+        match fd.read_signal() {
+            Ok(Some(info)) => {
+                let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+                if let Ok(signal) = Signal::try_from(number) {
+                    return Some(signal);
+                }
+            }
+            Ok(None) => return None,
+            Err(Errno::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Where the three standard streams of a child go.
+#[derive(Debug)]
+pub struct Streams<'fd> {
+    /// Its stdin.
+    pub stdin: BorrowedFd<'fd>,
+    /// Its stdout; our own if absent.
+    pub stdout: Option<BorrowedFd<'fd>>,
+    /// Its stderr; our own if absent.
+    pub stderr: Option<BorrowedFd<'fd>>,
+}
+
+/// Starts a program in a process group of its own, with default signal dispositions, an empty mask, and no descriptors
+/// but its three streams. The parent stands still until the program runs, so its error is known here and no memory is
+/// copied (vfork semantics). `program` is a path; nothing is looked up.
+pub fn spawn<A, E>(program: &CStr, args: &[A], env: &[E], streams: &Streams<'_>) -> Result<i32, Errno>
+where
+    A: AsRef<CStr>,
+    E: AsRef<CStr>,
+{
+    let mut files = PosixSpawnFileActions::init()?;
+    files.add_dup2(streams.stdin.as_raw_fd(), 0)?;
+    if let Some(stdout) = streams.stdout {
+        files.add_dup2(stdout.as_raw_fd(), 1)?;
+    }
+    if let Some(stderr) = streams.stderr {
+        files.add_dup2(stderr.as_raw_fd(), 2)?;
+    }
+    let mut attributes = PosixSpawnAttr::init()?;
+    // All other dispositions are default ones in this process already, see `prepare_process`.
+    let mut ignored = SigSet::empty();
+    ignored.add(Signal::SIGPIPE);
+    attributes.set_sigdefault(&ignored)?;
+    attributes.set_sigmask(&SigSet::empty())?;
+    attributes.set_pgroup(Pid::from_raw(0))?;
+    attributes.set_flags(
+        PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
+            | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
+            | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
+    )?;
+    Ok(posix_spawn(program, &files, &attributes, args, env)?.as_raw())
+}
+
+/// A pipe of which only the end for reading is non-blocking: the other becomes a child's.
+pub fn output_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok((read, write))
+}
+
+/// Sends a signal to every process of a group. The group being gone is no failure.
+pub fn signal_group(leader: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: kill touches no memory. A negative pid is a group; 0 and -1 would be others, hence the check.
+    if leader > 1 && unsafe { libc::kill(-leader, signal) } == -1 {
+        return match Errno::last() {
+            Errno::ESRCH => Ok(()),
+            other => Err(other),
+        };
+    }
+    Ok(())
+}
+
+/// A child that has ended, still unreaped: its pid and its group's id cannot be taken by anybody else yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its pid.
+    pub pid: i32,
+    /// How it ended.
+    pub exit: Exit,
+}
+
+/// What there is to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Children {
+    /// This one has ended.
+    Ended(Ended),
+    /// There are some, and all of them run.
+    Running,
+    /// There is none.
+    None,
+}
+
+/// The next child that has ended, without reaping it.
+pub fn next_ended() -> Children {
+    loop {
+        // SAFETY: an all-zero siginfo_t is valid; waitid fills it in.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: `info` outlives the call.
+        if unsafe { libc::waitid(libc::P_ALL, 0, &mut info, flags) } == -1 {
+            match Errno::last() {
+                Errno::EINTR => continue,
+                _ => return Children::None,
+            }
+        }
+        // SAFETY: waitid has filled in the fields of SIGCHLD, or left the zeros.
+        let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+        if pid == 0 {
+            return Children::Running;
+        }
+        let exit = if info.si_code == libc::CLD_EXITED {
+            Exit::Status(u8::try_from(status & 0xff).unwrap_or(u8::MAX))
+        } else {
+            Exit::Signal(status)
+        };
+        return Children::Ended(Ended { pid, exit });
+    }
+}
+
+/// Reaps a child that `next_ended` has reported.
+pub fn reap(pid: i32) {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call. nix would lose the status of a death by a real-time signal, we have it already.
+    while unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == -1 && Errno::last() == Errno::EINTR {}
+}
+
+/// Sends a SIGKILL to every process below us, whatever group or session it made for itself.
+pub fn kill_descendants() {
+    if std::process::id() == 1 {
+        // SAFETY: touches no memory. As PID 1, -1 means every other process of our namespace.
+        unsafe { libc::kill(-1, libc::SIGKILL) };
+        return;
+    }
+    for pid in descendants() {
+        // SAFETY: touches no memory.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+}
+
+/// The processes below us, children first.
+fn descendants() -> Vec<i32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let parents: Vec<(i32, i32)> = entries
+        .filter_map(|entry| {
+            let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+            // The command's name in parentheses may hold anything, parentheses too.
+            let after = stat.iter().rposition(|byte| *byte == b')')? + 2;
+            let parent = std::str::from_utf8(stat.get(after..)?).ok()?.split(' ').nth(1)?.parse().ok()?;
+            Some((pid, parent))
+        })
+        .collect();
+    let mut found = vec![i32::try_from(std::process::id()).unwrap_or(0)];
+    let mut at = 0;
+    while at < found.len() {
+        let parent = found[at];
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+/// The paths where a shell would look for a program's name, in order; the name itself if it has a slash.
+pub fn find_program(name: &CString, path: Option<&[u8]>) -> Option<CString> {
+    use nix::unistd::{AccessFlags, access};
+    let bytes = name.as_bytes();
+    if bytes.contains(&b'/') {
+        return Some(name.clone());
+    }
+    path?.split(|byte| *byte == b':').find_map(|folder| {
+        let folder = if folder.is_empty() { b"." } else { folder };
+        let candidate = CString::new([folder, b"/", bytes].concat()).ok()?;
+        access(candidate.as_c_str(), AccessFlags::X_OK).ok()?;
+        let file = std::fs::metadata(std::ffi::OsStr::new(candidate.to_str().ok()?)).ok()?.is_file();
+        file.then_some(candidate)
+    })
+}
+
+/// Waits until a descriptor that is in non-blocking mode takes data again.
+pub fn wait_writable(fd: impl AsFd) {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+    // A failure shows at the next write.
+    if poll(&mut fds, PollTimeout::NONE).is_err() {}
+}
+
+/// Our own stdout or stderr as a file that shares its offset and is not inherited.
+pub fn duplicate(fd: impl AsFd) -> io::Result<File> {
+    Ok(File::from(fd.as_fd().try_clone_to_owned()?))
+}
+
+/// Signals as something that the event loop can wait for.
+pub fn watch_signals(signals: SignalFd) -> io::Result<AsyncFd<SignalFd>> {
+    // SAFETY: a SignalFd owns its descriptor and gives it to nobody, so it stays open and the same while registered.
+    Ok(unsafe { AsyncFd::register(signals) }?)
+}
+
+/// An epoll instance inside the runtime's: one registration there, however many pipes here.
+#[derive(Debug)]
+pub struct PipePoll(pub Epoll);
+
+impl AsRawFd for PipePoll {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.0.as_raw_fd()
+    }
+}
+
+impl AsFd for PipePoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.0.as_fd()
+    }
+}
+
+/// Makes an epoll instance that the event loop can wait for.
+pub fn pipe_poll() -> io::Result<AsyncFd<PipePoll>> {
+    let epoll = PipePoll(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+    // SAFETY: the value owns its descriptor; nobody replaces it while it is registered.
+    Ok(unsafe { AsyncFd::register(epoll) }?)
+}

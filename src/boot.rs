@@ -1,0 +1,67 @@
+//! From a config to a running supervisor, and from its end to our exit status.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::time::Duration;
+
+use containerpilot_actors::output::{Pump, Sink};
+use containerpilot_actors::spec::Spec;
+use containerpilot_actors::supervisor::{BROKEN, Resources, Supervisor};
+use containerpilot_actors::sys;
+
+use actix::Actor;
+
+/// How long the last log lines may take to be read once everything else is over.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Why nothing could be started.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The config says what cannot be.
+    #[error("{0}")]
+    Config(String),
+    /// The log cannot be written.
+    #[error("cannot open the log `{output}`: {cause}")]
+    Log {
+        /// Where to.
+        output: String,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The operating system refused something that we cannot do without.
+    #[error("cannot {what}: {cause}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why.
+        cause: std::io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> BootError {
+    move |cause| BootError::System { what, cause }
+}
+
+/// Supervises until the end; the exit status. `load` reads the config, which may block: stop signals end it.
+pub fn run(load: impl FnOnce() -> Result<Spec, BootError>) -> Result<u8, BootError> {
+    sys::prepare_process().map_err(system("prepare the process"))?;
+    let spec = sys::stoppable(load).map_err(system("handle signals"))??;
+    let sink = Sink::open(&spec.logging.output)
+        .map_err(|cause| BootError::Log { output: format!("{:?}", spec.logging.output), cause })?;
+    let signals = sys::signal_fd().map_err(system("listen to signals"))?;
+    let nothing = File::open("/dev/null").map_err(system("open /dev/null"))?;
+    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let runtime = actix::System::new();
+    Ok(runtime.block_on(async move {
+        let arbiter = actix::Arbiter::new();
+        let pump = Pump::start(&arbiter.handle(), sink, spec.logging.format, spec.logging.level);
+        let log = crate::logging::logger(pump.clone(), &spec.logging);
+        let (finished, status) = tokio::sync::oneshot::channel();
+        let resources = Resources { environment, nothing, pump: pump.clone(), signals, log, finished };
+        Supervisor::new(spec, resources).start();
+        // If the supervisor died of a panic, nobody is left who could end things in order.
+        let status = status.await.unwrap_or(BROKEN);
+        pump.close(LAST_LINES).await;
+        status
+    }))
+}

@@ -1,0 +1,123 @@
+//! Our own log records: slog drains for the three formats, all of which end in the output pump.
+//!
+//! Not here: children's lines, which take a faster path to the same formats (`containerpilot_actors::output`).
+
+use std::fmt;
+use std::io;
+
+use containerpilot_actors::output::{Pump, encode_text_value, stamp_nanos, stamp_seconds};
+use containerpilot_actors::spec::{LogFormat, LogLevel, LoggingSpec};
+use slog::{Drain, FnValue, KV, Key, Level, Logger, Never, OwnedKVList, PushFnValue, Record, Serializer, o};
+
+/// The root logger, which writes through the pump.
+pub fn logger(pump: Pump, spec: &LoggingSpec) -> Logger {
+    Logger::root(PumpDrain { pump, format: spec.format, least: spec.level }, o!())
+}
+
+struct PumpDrain {
+    pump: Pump,
+    format: LogFormat,
+    least: LogLevel,
+}
+
+impl Drain for PumpDrain {
+    type Ok = ();
+    type Err = Never;
+
+    fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
+        if level(record.level()) < self.least {
+            return Ok(());
+        }
+        let mut line = Vec::with_capacity(256);
+        let written = match self.format {
+            LogFormat::Default => plain(&mut line, record, values),
+            LogFormat::Text => text(&mut line, record, values),
+            LogFormat::Json => json(&mut line, record, values),
+        };
+        if let Err(cause) = written {
+            line = format!("{} cannot format a log record: {cause}\n", stamp_nanos()).into_bytes();
+        }
+        self.pump.record(line);
+        Ok(())
+    }
+}
+
+fn level(level: Level) -> LogLevel {
+    match level {
+        Level::Critical | Level::Error => LogLevel::Error,
+        Level::Warning => LogLevel::Warn,
+        Level::Info => LogLevel::Info,
+        Level::Debug | Level::Trace => LogLevel::Debug,
+    }
+}
+
+/// 3.8's words.
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Critical | Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Info => "info",
+        Level::Debug | Level::Trace => "debug",
+    }
+}
+
+fn json(line: &mut Vec<u8>, record: &Record<'_>, values: &OwnedKVList) -> io::Result<()> {
+    let drain = slog_json::Json::new(line)
+        .add_key_value(o!(
+            "level" => FnValue(|record: &Record<'_>| word(record.level())),
+            "msg" => PushFnValue(|record: &Record<'_>, value| value.emit(record.msg())),
+            "time" => FnValue(|_: &Record<'_>| stamp_nanos()),
+        ))
+        .build();
+    drain.log(record, values)
+}
+
+/// The values of a record, as text.
+#[derive(Default)]
+struct Values(Vec<(String, String)>);
+
+impl Values {
+    fn of(record: &Record<'_>, values: &OwnedKVList) -> Result<Self, slog::Error> {
+        let mut found = Self::default();
+        record.kv().serialize(record, &mut found)?;
+        values.serialize(record, &mut found)?;
+        found.0.sort();
+        Ok(found)
+    }
+}
+
+impl Serializer for Values {
+    fn emit_arguments(&mut self, key: Key, value: &fmt::Arguments<'_>) -> slog::Result {
+        self.0.push((key.to_string(), value.to_string()));
+        Ok(())
+    }
+}
+
+fn plain(line: &mut Vec<u8>, record: &Record<'_>, values: &OwnedKVList) -> io::Result<()> {
+    let message = record.msg().to_string();
+    line.extend_from_slice(stamp_nanos().as_bytes());
+    line.push(b' ');
+    line.extend_from_slice(message.replace('\n', "\\n").as_bytes());
+    for (key, value) in Values::of(record, values)?.0 {
+        // Most messages name their job already.
+        if matches!(key.as_str(), "job" | "check") && message.contains(&value) {
+            continue;
+        }
+        line.extend_from_slice(format!(" {key}=").as_bytes());
+        encode_text_value(line, value.as_bytes());
+    }
+    line.push(b'\n');
+    Ok(())
+}
+
+fn text(line: &mut Vec<u8>, record: &Record<'_>, values: &OwnedKVList) -> io::Result<()> {
+    let head = format!("time=\"{}\" level={} msg=", stamp_seconds(), word(record.level()));
+    line.extend_from_slice(head.as_bytes());
+    encode_text_value(line, record.msg().to_string().as_bytes());
+    for (key, value) in Values::of(record, values)?.0 {
+        line.extend_from_slice(format!(" {key}=").as_bytes());
+        encode_text_value(line, value.as_bytes());
+    }
+    line.push(b'\n');
+    Ok(())
+}

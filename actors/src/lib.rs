@@ -17,3 +17,5 @@ pub mod signal_handler;
 pub mod spec;
 pub mod supervisor;
 pub mod sys;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -45,6 +45,12 @@ pub struct Resources {
     pub finished: oneshot::Sender<u8>,
 }
 
+struct ForCore {
+    environment: Environment,
+    nothing: File,
+    signals: SignalFd,
+}
+
 struct Core {
     bus: Addr<EventBus>,
     reaper: Recipient<ReaperCommand>,
@@ -54,7 +60,8 @@ struct Core {
 pub struct Supervisor {
     spec: Spec,
     policy: ShutdownPolicy,
-    resources: Option<(Vec<(OsString, OsString)>, File, SignalFd)>,
+    /// Until the core has started, which takes them.
+    for_core: Option<ForCore>,
     pump: Pump,
     log: Logger,
     finished: Option<oneshot::Sender<u8>>,
@@ -84,7 +91,7 @@ impl Supervisor {
         }
         Self {
             policy: ShutdownPolicy::new(&spec.jobs),
-            resources: Some((environment, nothing, signals)),
+            for_core: Some(ForCore { environment: Environment::new(environment), nothing, signals }),
             spec,
             pump,
             log,
@@ -102,10 +109,9 @@ impl Supervisor {
     }
 
     fn start_core(&mut self, ctx: &Context<Self>) {
-        let Some((environment, nothing, signals)) = self.resources.take() else { return };
+        let Some(ForCore { environment, nothing, signals }) = self.for_core.take() else { return };
         let bus = EventBus::new(self.log.clone(), Self::guard(ActorId::Core("event bus"), ctx)).start();
         let guard = Self::guard(ActorId::Core("reaper"), ctx);
-        let environment = Environment::new(environment);
         let reaper = Reaper::new(environment, nothing, self.pump.clone(), self.log.clone(), guard).start().recipient();
         let neighbours = SignalNeighbours {
             supervisor: ctx.address().recipient(),
@@ -236,10 +242,10 @@ impl Supervisor {
         }
         let Some(job) = self.spec.jobs.iter().find(|job| job.name == *name).cloned() else { return };
         self.start_job(&job, ctx);
-        for address in self.jobs.get(name) {
+        if let Some(address) = self.jobs.get(name) {
             address.do_send(Event::STARTUP);
         }
-        for address in self.checks.get(name) {
+        if let Some(address) = self.checks.get(name) {
             address.do_send(Event::STARTUP);
         }
     }

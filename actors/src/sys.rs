@@ -174,10 +174,8 @@ pub fn output_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
 pub fn signal_group(leader: i32, signal: i32) -> Result<(), Errno> {
     // SAFETY: kill touches no memory. A negative pid is a group; 0 and -1 would be others, hence the check.
     if leader > 1 && unsafe { libc::kill(-leader, signal) } == -1 {
-        return match Errno::last() {
-            Errno::ESRCH => Ok(()),
-            other => Err(other),
-        };
+        let errno = Errno::last();
+        return if errno == Errno::ESRCH { Ok(()) } else { Err(errno) };
     }
     Ok(())
 }
@@ -210,10 +208,10 @@ pub fn next_ended() -> Children {
         let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
         // SAFETY: `info` outlives the call.
         if unsafe { libc::waitid(libc::P_ALL, 0, &mut info, flags) } == -1 {
-            match Errno::last() {
-                Errno::EINTR => continue,
-                _ => return Children::None,
+            if Errno::last() == Errno::EINTR {
+                continue;
             }
+            return Children::None;
         }
         // SAFETY: waitid has filled in the fields of SIGCHLD, or left the zeros.
         let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
@@ -293,7 +291,7 @@ pub fn wait_writable(fd: impl AsFd) {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
     // A failure shows at the next write.
-    if poll(&mut fds, PollTimeout::NONE).is_err() {}
+    poll(&mut fds, PollTimeout::NONE).unwrap_or_default();
 }
 
 /// Our own stdout or stderr as a file that shares its offset and is not inherited.

@@ -109,7 +109,7 @@ pub(super) async fn run(
         if let Some(done) = closing {
             this.close();
             // Whoever asked may have given up waiting.
-            if done.send(()).is_err() {}
+            done.send(()).unwrap_or_default();
             return;
         }
         this.flush();

@@ -49,16 +49,36 @@ pub fn prepare_process() -> io::Result<()> {
         mask.remove(signal);
     }
     mask.thread_set_mask()?;
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    for signal in Signal::iterator() {
-        // SIGKILL and SIGSTOP refuse, and std has SIGPIPE ignored for us.
-        if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGPIPE) {
-            // SAFETY: the default disposition runs no code of ours.
-            unsafe { nix::sys::signal::sigaction(signal, &default) }?;
-        }
+    default_dispositions();
+    keep_descriptors();
+    become_subreaper()
+}
+
+/// The highest signal number of Linux.
+const LAST_SIGNAL: libc::c_long = 64;
+
+/// Gives every signal its default disposition, so that children have it without being told; but std has SIGPIPE ignored.
+/// Real-time signals are among them, also the two that libc refuses to touch: some parents ignore them.
+pub fn default_dispositions() {
+    // The kernel's own struct: handler, flags, restorer, mask. All zeros is the default.
+    let default = [0u64; 4];
+    let size_of_mask: libc::c_long = 8;
+    for signal in (1..=LAST_SIGNAL).filter(|signal| *signal != libc::c_long::from(libc::SIGPIPE)) {
+        let nothing = std::ptr::null_mut::<u64>();
+        // SAFETY: `default` outlives the call, and the default disposition runs no code of ours. SIGKILL and SIGSTOP
+        // refuse, which is all right: they cannot have another one.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nothing, size_of_mask) };
     }
-    // SAFETY: the call only sets a flag on descriptors. A kernel without it (before 5.11) leaves them as they are.
+}
+
+/// Keeps children from getting the descriptors that we were started with.
+pub fn keep_descriptors() {
+    // SAFETY: only sets a flag on descriptors. A kernel without the call (before 5.11) leaves them as they are.
     unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+}
+
+/// Makes orphans below us our children. As PID 1 they are anyway.
+pub fn become_subreaper() -> io::Result<()> {
     if std::process::id() != 1 {
         nix::sys::prctl::set_child_subreaper(true)?;
     }
@@ -149,10 +169,7 @@ where
         files.add_dup2(stderr.as_raw_fd(), 2)?;
     }
     let mut attributes = PosixSpawnAttr::init()?;
-    // All other dispositions are default ones in this process already, see `prepare_process`.
-    let mut ignored = SigSet::empty();
-    ignored.add(Signal::SIGPIPE);
-    attributes.set_sigdefault(&ignored)?;
+    attributes.set_sigdefault(&not_default_yet())?;
     attributes.set_sigmask(&SigSet::empty())?;
     attributes.set_pgroup(Pid::from_raw(0))?;
     attributes.set_flags(
@@ -161,6 +178,18 @@ where
             | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
     )?;
     Ok(posix_spawn(program, &files, &attributes, args, env)?.as_raw())
+}
+
+/// The signals whose disposition a child must have reset. All others are default ones in this process already, see
+/// `default_dispositions`: std has SIGPIPE ignored, and posix_spawn would have its child ignore glibc's own two.
+fn not_default_yet() -> SigSet {
+    const BITS: u64 = 1 << (libc::SIGPIPE - 1) | 1 << 31 | 1 << 32;
+    // SAFETY: an all-zero set is the empty one.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is an array of words, of which the first holds signals 1 to 64. sigaddset refuses 32 and 33.
+    unsafe { std::ptr::from_mut(&mut set).cast::<u64>().write(BITS) };
+    // SAFETY: the set is initialised.
+    unsafe { SigSet::from_sigset_t_unchecked(set) }
 }
 
 /// A pipe of which only the end for reading is non-blocking: the other becomes a child's.

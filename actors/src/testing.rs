@@ -76,6 +76,11 @@ pub fn config(jobs: Vec<JobSpec>) -> Spec {
 pub struct Probe<M>(mpsc::UnboundedReceiver<M>);
 
 impl<M: Debug> Probe<M> {
+    /// Whether nothing has come since the last look.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Everything that has come so far.
     pub fn take(&mut self) -> Vec<M> {
         let mut taken = Vec::new();

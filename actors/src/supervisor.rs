@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::fs::File;
 
 use actix::prelude::*;
-use nix::sys::signalfd::SignalFd;
 use slog::{Logger, debug, error, info, warn};
 use tokio::sync::oneshot;
 
@@ -24,6 +23,7 @@ use crate::policy::shutdown::{Action, ShutdownPolicy};
 use crate::reaper::{Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
 use crate::spec::{JobSpec, Spec, StartRule};
+use crate::sys::SignalFd;
 
 /// The status when something broke that everything depends on (EX_SOFTWARE of sysexits.h).
 pub const BROKEN: u8 = 70;

@@ -179,6 +179,11 @@ impl Loop {
     /// The end of a stream: what has no newline is a line all the same.
     fn remove(&mut self, key: u64) {
         let Some(source) = self.sources.remove(&key) else { return };
+        // Closing is not enough: until it has executed its program, a new child holds a copy of the pipe, and epoll would
+        // report it over and over.
+        if let Err(errno) = self.epoll.get_ref().0.delete(&source.pipe) {
+            last_words(&format!("cannot let go of the output of {}: {errno}", source.owner));
+        }
         if !source.partial.is_empty() && self.shows_lines {
             self.encoder.begin(&source.owner, source.pid, source.stream);
             self.encoder.line(&mut self.out, without_cr(&source.partial));

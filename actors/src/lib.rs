@@ -3,12 +3,15 @@
 //! It starts from plain values (`spec`) and knows nothing of JSON5, templates, flags or files.
 
 pub mod bus;
+pub mod control;
 pub mod duration;
 pub mod event;
 pub mod guard;
 pub mod health_check;
+pub mod http;
 pub mod job;
 pub mod messages;
+pub mod metrics;
 pub mod output;
 pub mod policy;
 pub mod random;

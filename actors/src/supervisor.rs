@@ -9,14 +9,16 @@ use slog::{Logger, debug, error, info, warn};
 use tokio::sync::oneshot;
 
 use crate::bus::EventBus;
+use crate::control::{ControlNeighbours, ControlServer};
 use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::guard::PanicGuard;
 use crate::health_check::{HealthCheckActor, ReportTo};
 use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
 use crate::messages::{
-    ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CheckCommand, JobCommand, JobFact, ReaperCommand,
-    SupervisorCommand,
+    ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CheckCommand, ControlClosed, ControlCommand,
+    JobCommand, JobFact, MetricCommand, ReaperCommand, SupervisorCommand,
 };
+use crate::metrics::Metrics;
 use crate::output::Pump;
 use crate::policy::job::{Completion, Surroundings, Watcher};
 use crate::policy::shutdown::{Action, ShutdownPolicy};
@@ -54,6 +56,7 @@ struct ForCore {
 struct Core {
     bus: Addr<EventBus>,
     reaper: Recipient<ReaperCommand>,
+    metrics: Addr<Metrics>,
 }
 
 /// See the module.
@@ -69,6 +72,7 @@ pub struct Supervisor {
     core: Option<Core>,
     jobs: HashMap<JobName, Addr<JobActor>>,
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
+    control: Option<Addr<ControlServer>>,
     maintenance: bool,
 }
 
@@ -100,6 +104,7 @@ impl Supervisor {
             core: None,
             jobs: HashMap::new(),
             checks: HashMap::new(),
+            control: None,
             maintenance: false,
         }
     }
@@ -122,7 +127,20 @@ impl Supervisor {
         let guard = Self::guard(ActorId::Core("signal handler"), ctx);
         SignalHandler::new(signals, neighbours, self.log.clone(), guard).start();
         bus.do_send(BusCommand::Tap(ctx.address().recipient()));
-        self.core = Some(Core { bus, reaper });
+        let guard = Self::guard(ActorId::Core("metrics"), ctx);
+        let metrics = Metrics::new(self.log.clone(), guard).start();
+        let telemetry = self.spec.telemetry.as_ref();
+        metrics.do_send(MetricCommand::Define(telemetry.map(|spec| spec.metrics.clone()).unwrap_or_default()));
+        self.core = Some(Core { bus, reaper, metrics });
+    }
+
+    fn start_control(&mut self, ctx: &Context<Self>) {
+        let Some(core) = &self.core else { return };
+        let neighbours =
+            ControlNeighbours { supervisor: ctx.address().recipient(), metrics: core.metrics.clone().recipient() };
+        let guard = Self::guard(ActorId::Control, ctx);
+        let control = ControlServer::new(self.spec.control.clone(), neighbours, self.log.clone(), guard);
+        self.control = Some(control.start());
     }
 
     fn surroundings(&self, job: &JobSpec) -> Surroundings {
@@ -275,6 +293,7 @@ impl Actor for Supervisor {
         for job in self.spec.jobs.clone() {
             self.start_job(&job, ctx);
         }
+        self.start_control(ctx);
         info!(self.log, "supervising {} jobs", self.spec.jobs.len());
         self.publish(Event::STARTUP);
     }
@@ -293,6 +312,11 @@ impl Handler<SupervisorCommand> for Supervisor {
             SupervisorCommand::Maintenance(on) => {
                 self.maintenance = on;
                 self.publish(if on { Event::ENTER_MAINTENANCE } else { Event::EXIT_MAINTENANCE });
+            }
+            SupervisorCommand::PutEnv(changes) => {
+                if let Some(core) = &self.core {
+                    core.reaper.do_send(ReaperCommand::PutEnv(changes));
+                }
             }
         }
     }
@@ -324,7 +348,18 @@ impl Handler<JobFact> for Supervisor {
 impl Handler<AllEnded> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, _msg: AllEnded, _ctx: &mut Self::Context) {
+    fn handle(&mut self, _msg: AllEnded, ctx: &mut Self::Context) {
+        match self.control.take() {
+            Some(control) => control.do_send(ControlCommand::Close(ctx.address().recipient())),
+            None => self.finish(),
+        }
+    }
+}
+
+impl Handler<ControlClosed> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _msg: ControlClosed, _ctx: &mut Self::Context) {
         self.finish();
     }
 }
@@ -337,6 +372,9 @@ impl Handler<ActorPanicked> for Supervisor {
         match msg.0 {
             ActorId::Job(name) => self.revive_job(&name, ctx),
             ActorId::Check(name) => self.revive_check(&name, ctx),
+            // At the end somebody waits for it.
+            ActorId::Control if self.control.is_none() => self.finish(),
+            ActorId::Control => self.start_control(ctx),
             ActorId::Core(_) => {
                 self.code = BROKEN;
                 self.finish();

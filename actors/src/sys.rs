@@ -387,3 +387,30 @@ impl AsFd for PipePoll {
         self.0.0.as_fd()
     }
 }
+
+/// A listening socket in the file system, non-blocking, with mode 0600 from its first instant, whatever the umask.
+pub fn bind_unix(path: &std::path::Path) -> io::Result<std::os::unix::net::UnixListener> {
+    use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+    use nix::sys::stat::{Mode, fchmod};
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let address = UnixAddr::new(path)?;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    // Linux makes the file with the mode of the socket less the umask, which may only take more away.
+    fchmod(&fd, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    bind(fd.as_raw_fd(), &address)?;
+    listen(&fd, Backlog::new(511)?)?;
+    Ok(fd.into())
+}
+
+/// Whether somebody listens at a socket's path. Never waits.
+pub fn is_listened_to(path: &std::path::Path) -> io::Result<bool> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    match connect(fd.as_raw_fd(), &UnixAddr::new(path)?) {
+        Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(false),
+        // A full queue is somebody's queue.
+        Ok(()) | Err(Errno::EAGAIN) => Ok(true),
+        Err(errno) => Err(errno.into()),
+    }
+}

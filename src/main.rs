@@ -36,7 +36,7 @@ fn main() -> std::process::ExitCode {
         logging: LoggingSpec { level: LogLevel::Debug, ..Default::default() },
         warnings: vec![],
     };
-    match boot::run(|| Ok(spec)) {
+    match boot::run(move |_| Ok(spec.clone())) {
         Ok(code) => code.into(),
         Err(e) => {
             eprintln!("{e}");

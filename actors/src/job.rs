@@ -12,7 +12,7 @@ use crate::event::{Event, EventCode, JobName, Owner, RunEnd, RunId, Source};
 use crate::guard::PanicGuard;
 use crate::messages::{
     BusCommand, CatalogCommand, CheckCommand, CheckReport, GroupSignal, JobCommand, JobFact, JobStatus, JobStatusQuery,
-    Launch, ReaperCommand, RunFact, RunReport,
+    JobUpdate, Launch, ReaperCommand, RunFact, RunReport,
 };
 use crate::policy::job::{Action, JobPolicy, Surroundings, Timer};
 use crate::random::Random;
@@ -222,6 +222,14 @@ impl Handler<JobCommand> for JobActor {
             JobCommand::StandDown => policy.stand_down(),
             JobCommand::Stop => policy.stop(),
         });
+    }
+}
+
+impl Handler<JobUpdate> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, update: JobUpdate, _ctx: &mut Self::Context) {
+        self.policy.surrounded(update.around, update.renew);
     }
 }
 

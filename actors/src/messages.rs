@@ -1,13 +1,16 @@
 //! What crosses from one actor to another: commands, facts and queries. Plain values and recipients, no policy.
 
 use std::ffi::OsString;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 
+use crate::control::Socket;
 use crate::event::{Event, JobName, Owner, RunEnd, RunId};
-use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State};
+use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State, Surroundings};
+use crate::policy::reload::Diff;
 use crate::spec::{ControlSpec, Exec, MetricSpec, OutputSpec, ServiceSpec};
 
 impl Message for Event {
@@ -173,7 +176,14 @@ pub enum SupervisorCommand {
 #[rtype(result = "()")]
 pub enum ControlCommand {
     /// Answer here from now on.
-    Move(ControlSpec),
+    Move {
+        /// Where, as configured.
+        spec: ControlSpec,
+        /// The socket that has been made there.
+        socket: Socket,
+        /// See `socket`.
+        listener: UnixListener,
+    },
     /// The end: take the socket away, and say so once the answers that are due have been given, or it took too long.
     Close(Recipient<ControlClosed>),
 }
@@ -182,6 +192,35 @@ pub enum ControlCommand {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct ControlClosed;
+
+/// Read the config again, and become what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "Result<Diff, ReloadError>")]
+pub struct Reload {
+    /// Only say what would change.
+    pub dry_run: bool,
+}
+
+/// Why a reload was none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    /// The config says what cannot be, or what it asks for cannot be had. Nothing has changed.
+    #[error("{0}")]
+    Refused(String),
+    /// Everything ends.
+    #[error("containerpilot is about to end")]
+    Ending,
+}
+
+/// The other jobs are others now.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct JobUpdate {
+    /// What a job knows of them.
+    pub around: Surroundings,
+    /// Whether restarts are granted anew.
+    pub renew: bool,
+}
 
 /// What is measured.
 #[derive(Clone, Debug, PartialEq, Message)]

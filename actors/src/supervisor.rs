@@ -1,6 +1,8 @@
 //! Starts everything, ends everything, and notices actors that died. What is due when is decided in `policy::shutdown`.
 
-use std::collections::HashMap;
+mod reload;
+
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::File;
 
@@ -25,14 +27,18 @@ use crate::policy::job::{Completion, Surroundings, Watcher};
 use crate::policy::shutdown::{Action, ShutdownPolicy};
 use crate::reaper::{Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
-use crate::spec::{JobSpec, Spec, StartRule};
+use crate::spec::{JobSpec, ServiceSpec, Spec, StartRule};
+
+pub use reload::Loader;
+use reload::Reloads;
 
 /// The status when something broke that everything depends on (EX_SOFTWARE of sysexits.h).
 pub const BROKEN: u8 = 70;
 
 /// What a supervisor is given.
-#[derive(Debug)]
 pub struct Resources {
+    /// Reads the config again.
+    pub load: Loader,
     /// The environment of children.
     pub environment: Vec<(OsString, OsString)>,
     /// /dev/null, the stdin of every child.
@@ -51,6 +57,12 @@ struct ForCore {
     environment: Environment,
     nothing: File,
     signals: SignalFd,
+}
+
+impl std::fmt::Debug for Resources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resources").finish_non_exhaustive()
+    }
 }
 
 struct Core {
@@ -74,6 +86,10 @@ pub struct Supervisor {
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
     control: Option<Addr<ControlServer>>,
     maintenance: bool,
+    load: Loader,
+    /// Ours, with the changes made so far: the config is rendered with it.
+    environment: BTreeMap<OsString, OsString>,
+    reloads: Reloads,
 }
 
 impl std::fmt::Debug for Supervisor {
@@ -85,14 +101,10 @@ impl std::fmt::Debug for Supervisor {
 impl Supervisor {
     /// Nothing has started; that happens when the actor does.
     pub fn new(spec: Spec, resources: Resources) -> Self {
-        let Resources { mut environment, nothing, pump, signals, log, finished } = resources;
+        let Resources { load, mut environment, nothing, pump, signals, log, finished } = resources;
+        let own_environment = environment.iter().cloned().collect();
         environment.push(("CONTAINERPILOT_PID".into(), std::process::id().to_string().into()));
-        let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
-        for service in services.chain(spec.telemetry.as_ref().map(|telemetry| &telemetry.service)) {
-            // 3.8: upper case, and `-` as `_`
-            let word = service.name.to_uppercase().replace('-', "_");
-            environment.push((format!("CONTAINERPILOT_{word}_IP").into(), service.address.to_string().into()));
-        }
+        environment.extend(addresses(&spec));
         Self {
             policy: ShutdownPolicy::new(&spec.jobs),
             for_core: Some(ForCore { environment: Environment::new(environment), nothing, signals }),
@@ -106,6 +118,9 @@ impl Supervisor {
             checks: HashMap::new(),
             control: None,
             maintenance: false,
+            load,
+            environment: own_environment,
+            reloads: Reloads::default(),
         }
     }
 
@@ -136,15 +151,19 @@ impl Supervisor {
 
     fn start_control(&mut self, ctx: &Context<Self>) {
         let Some(core) = &self.core else { return };
-        let neighbours =
-            ControlNeighbours { supervisor: ctx.address().recipient(), metrics: core.metrics.clone().recipient() };
+        let neighbours = ControlNeighbours {
+            supervisor: ctx.address().recipient(),
+            reloads: ctx.address().recipient(),
+            metrics: core.metrics.clone().recipient(),
+        };
         let guard = Self::guard(ActorId::Control, ctx);
         let control = ControlServer::new(self.spec.control.clone(), neighbours, self.log.clone(), guard);
         self.control = Some(control.start());
     }
 
     fn surroundings(&self, job: &JobSpec) -> Surroundings {
-        let watchers = self.spec.jobs.iter().filter(|other| other.name != job.name).filter_map(|other| {
+        let others = self.spec.jobs.iter().filter(|other| other.name != job.name && self.policy.is_live(&other.name));
+        let watchers = others.filter_map(|other| {
             let (start, each) = match &other.start {
                 StartRule::Once(start) => (start, false),
                 StartRule::Each(start) => (start, true),
@@ -218,7 +237,10 @@ impl Supervisor {
     fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
         for action in actions {
             match action {
-                Action::PublishShutdown => self.publish(Event::SHUTDOWN),
+                Action::PublishShutdown => {
+                    self.reloads.policy.abandon();
+                    self.publish(Event::SHUTDOWN);
+                }
                 Action::ShutDown { job, start_may_come } => self.tell(&job, JobCommand::ShutDown { start_may_come }),
                 Action::StandDown(job) => self.tell(&job, JobCommand::StandDown),
                 Action::Finish(code) => {
@@ -253,7 +275,7 @@ impl Supervisor {
             core.bus.do_send(BusCommand::Unsubscribe(owner.clone()));
             core.reaper.do_send(ReaperCommand::Disown(owner));
         }
-        if self.policy.is_closing() {
+        if self.policy.is_closing() || self.reloads.policy.is_leaving(name) {
             self.policy.completed(name, Completion { code: Some(BROKEN), by_itself: true });
             self.publish(Event::job(EventCode::Stopped, name));
             return;
@@ -280,6 +302,23 @@ impl Supervisor {
             address.do_send(ReplaceCheck(check.recipient()));
         }
     }
+}
+
+/// The environment variables that tell where services are.
+fn addresses(spec: &Spec) -> Vec<(OsString, OsString)> {
+    let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
+    let telemetry = spec.telemetry.as_ref().map(|telemetry| &telemetry.service);
+    let variable = |service: &ServiceSpec| {
+        // 3.8: upper case, and `-` as `_`
+        let word = service.name.to_uppercase().replace('-', "_");
+        (format!("CONTAINERPILOT_{word}_IP").into(), service.address.to_string().into())
+    };
+    services.chain(telemetry).map(variable).collect()
+}
+
+/// How a job is told to stop while others go on.
+fn leave_command(start_may_come: bool) -> JobCommand {
+    if start_may_come { JobCommand::ShutDown { start_may_come } } else { JobCommand::Stop }
 }
 
 impl Actor for Supervisor {
@@ -314,9 +353,7 @@ impl Handler<SupervisorCommand> for Supervisor {
                 self.publish(if on { Event::ENTER_MAINTENANCE } else { Event::EXIT_MAINTENANCE });
             }
             SupervisorCommand::PutEnv(changes) => {
-                if let Some(core) = &self.core {
-                    core.reaper.do_send(ReaperCommand::PutEnv(changes));
-                }
+                self.put_env(changes);
             }
         }
     }
@@ -328,6 +365,10 @@ impl Handler<Event> for Supervisor {
     fn handle(&mut self, event: Event, ctx: &mut Self::Context) {
         let actions = self.policy.event(&event);
         self.perform(actions, ctx);
+        if let Event { code: EventCode::Stopped, source: Source::Job(name) } = &event {
+            let step = self.reloads.policy.stopped(name);
+            self.perform_step(step, ctx);
+        }
     }
 }
 

@@ -2,5 +2,6 @@
 
 pub mod health;
 pub mod job;
+pub mod reload;
 pub mod restart;
 pub mod shutdown;

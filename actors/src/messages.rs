@@ -1,6 +1,7 @@
 //! What crosses from one actor to another: commands, facts and queries. Plain values and recipients, no policy.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +9,11 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use crate::control::Socket;
-use crate::event::{Event, JobName, Owner, RunEnd, RunId};
+use crate::event::{Event, JobName, Owner, RunEnd, RunId, WatchName};
+use crate::metrics::Histogram;
 use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State, Surroundings};
 use crate::policy::reload::Diff;
-use crate::spec::{ControlSpec, Exec, MetricSpec, OutputSpec, ServiceSpec};
+use crate::spec::{ControlSpec, Exec, MetricSpec, OutputSpec, ServiceSpec, StartRule};
 
 impl Message for Event {
     type Result = ();
@@ -222,6 +224,14 @@ pub struct JobUpdate {
     pub renew: bool,
 }
 
+/// What the telemetry port does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub enum TelemetryCommand {
+    /// Serve at this address from now on; nowhere without one.
+    Listen(Option<SocketAddr>),
+}
+
 /// What is measured.
 #[derive(Clone, Debug, PartialEq, Message)]
 #[rtype(result = "()")]
@@ -230,6 +240,11 @@ pub enum MetricCommand {
     Define(Vec<MetricSpec>),
     /// Values of metrics that the config defines; without a number what was sent as one is none.
     Record(Vec<(String, Option<f64>)>),
+    /// A reload was asked for.
+    Reloaded {
+        /// Whether the config was one that could be.
+        accepted: bool,
+    },
     /// A request to the control socket was answered.
     ControlServed {
         /// Which path, as documented.
@@ -258,6 +273,8 @@ pub enum ActorId {
     Check(JobName),
     /// The control socket's.
     Control,
+    /// The telemetry port's.
+    Telemetry,
     /// One that everything depends on.
     Core(&'static str),
 }
@@ -280,10 +297,62 @@ pub struct JobStatus {
     pub pid: Option<i32>,
     /// How often it has run.
     pub runs: u64,
+    /// How often its runs ended in which way, as text: a status, `signal: ...` or `not started`.
+    pub ends: Vec<(String, u64)>,
+    /// How long its process has run, if one runs.
+    pub uptime: Option<Duration>,
+    /// How many health checks in a row have failed.
+    pub failures_in_a_row: u32,
+    /// What the last health check found, and how long ago.
+    pub last_check: Option<(Checked, Duration)>,
     /// How its last run ended.
     pub last_end: Option<RunEnd>,
     /// How long it has been in its state.
     pub since: Duration,
+}
+
+/// How long the checks of a job took.
+#[derive(Debug, Message)]
+#[rtype(result = "Histogram")]
+pub struct CheckDurations;
+
+/// What everything looks like from above.
+#[derive(Debug, Message)]
+#[rtype(result = "Overview")]
+pub struct OverviewQuery;
+
+/// What everything looks like from above.
+#[derive(Debug, MessageResponse)]
+pub struct Overview {
+    /// In the config's order.
+    pub jobs: Vec<JobEntry>,
+    /// In the config's order.
+    pub watches: Vec<WatchName>,
+    /// The service of the metrics port, if there is one.
+    pub telemetry: Option<ServiceSpec>,
+    /// Whether the process is in maintenance.
+    pub maintenance: bool,
+    /// Whether everything is about to end.
+    pub ending: bool,
+}
+
+/// A job, and whom to ask about it.
+#[derive(Clone, Debug)]
+pub struct JobEntry {
+    /// Which.
+    pub name: JobName,
+    /// When it starts.
+    pub start: StartRule,
+    /// Whether its end ends everything.
+    pub main: bool,
+    /// Whether it is checked.
+    pub checked: bool,
+    /// Its service, if it is one.
+    pub service: Option<ServiceSpec>,
+    /// Knows its state; nobody while it has stopped to be started anew.
+    pub job: Option<Recipient<JobStatusQuery>>,
+    /// Knows how long checks take.
+    pub check: Option<Recipient<CheckDurations>>,
 }
 
 /// What a catalog is told of services. One request of each is enough: newer news of a service replaces older.

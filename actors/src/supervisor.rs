@@ -19,7 +19,7 @@ use crate::health_check::{HealthCheckActor, ReportTo};
 use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
 use crate::messages::{
     ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CheckCommand, ControlClosed, ControlCommand,
-    JobCommand, JobFact, MetricCommand, ReaperCommand, SupervisorCommand,
+    JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery, ReaperCommand, SupervisorCommand,
 };
 use crate::metrics::Metrics;
 use crate::output::Pump;
@@ -28,6 +28,7 @@ use crate::policy::shutdown::{Action, ShutdownPolicy};
 use crate::reaper::{Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
 use crate::spec::{JobSpec, ServiceSpec, Spec, StartRule};
+use crate::telemetry::{TelemetryNeighbours, TelemetryServer};
 
 pub use reload::Loader;
 use reload::Reloads;
@@ -85,6 +86,7 @@ pub struct Supervisor {
     jobs: HashMap<JobName, Addr<JobActor>>,
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
     control: Option<Addr<ControlServer>>,
+    telemetry: Option<Addr<TelemetryServer>>,
     maintenance: bool,
     load: Loader,
     /// Ours, with the changes made so far: the config is rendered with it.
@@ -117,6 +119,7 @@ impl Supervisor {
             jobs: HashMap::new(),
             checks: HashMap::new(),
             control: None,
+            telemetry: None,
             maintenance: false,
             load,
             environment: own_environment,
@@ -159,6 +162,18 @@ impl Supervisor {
         let guard = Self::guard(ActorId::Control, ctx);
         let control = ControlServer::new(self.spec.control.clone(), neighbours, self.log.clone(), guard);
         self.control = Some(control.start());
+    }
+
+    fn start_telemetry(&mut self, ctx: &Context<Self>) {
+        let Some(core) = &self.core else { return };
+        let neighbours = TelemetryNeighbours {
+            supervisor: ctx.address().recipient(),
+            bus: core.bus.clone().recipient(),
+            metrics: core.metrics.clone().recipient(),
+        };
+        let guard = Self::guard(ActorId::Telemetry, ctx);
+        let address = self.spec.telemetry.as_ref().map(|telemetry| telemetry.address);
+        self.telemetry = Some(TelemetryServer::new(address, neighbours, self.log.clone(), guard).start());
     }
 
     fn surroundings(&self, job: &JobSpec) -> Surroundings {
@@ -333,6 +348,7 @@ impl Actor for Supervisor {
             self.start_job(&job, ctx);
         }
         self.start_control(ctx);
+        self.start_telemetry(ctx);
         info!(self.log, "supervising {} jobs", self.spec.jobs.len());
         self.publish(Event::STARTUP);
     }
@@ -368,6 +384,29 @@ impl Handler<Event> for Supervisor {
         if let Event { code: EventCode::Stopped, source: Source::Job(name) } = &event {
             let step = self.reloads.policy.stopped(name);
             self.perform_step(step, ctx);
+        }
+    }
+}
+
+impl Handler<OverviewQuery> for Supervisor {
+    type Result = Overview;
+
+    fn handle(&mut self, _query: OverviewQuery, _ctx: &mut Self::Context) -> Overview {
+        let entry = |job: &JobSpec| JobEntry {
+            name: job.name.clone(),
+            start: job.start.clone(),
+            main: job.main,
+            checked: job.health.is_some(),
+            service: job.service.clone(),
+            job: self.jobs.get(&job.name).map(|job| job.clone().recipient()),
+            check: self.checks.get(&job.name).map(|check| check.clone().recipient()),
+        };
+        Overview {
+            jobs: self.spec.jobs.iter().map(entry).collect(),
+            watches: self.spec.watches.iter().map(|watch| watch.name.clone()).collect(),
+            telemetry: self.spec.telemetry.as_ref().map(|telemetry| telemetry.service.clone()),
+            maintenance: self.maintenance,
+            ending: self.policy.is_closing(),
         }
     }
 }
@@ -416,6 +455,7 @@ impl Handler<ActorPanicked> for Supervisor {
             // At the end somebody waits for it.
             ActorId::Control if self.control.is_none() => self.finish(),
             ActorId::Control => self.start_control(ctx),
+            ActorId::Telemetry => self.start_telemetry(ctx),
             ActorId::Core(_) => {
                 self.code = BROKEN;
                 self.finish();

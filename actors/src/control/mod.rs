@@ -7,17 +7,20 @@ mod requests;
 mod socket;
 
 use std::cell::Cell;
+use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{Logger, debug, error, info, warn};
+use tokio::io::unix::AsyncFd;
 
 use crate::control::socket::bind_as_configured;
 use crate::guard::PanicGuard;
 use crate::http::{Listener, Reply, Request, Server};
 use crate::messages::{ControlClosed, ControlCommand, MetricCommand, Reload, SupervisorCommand};
 use crate::spec::ControlSpec;
+use crate::sys;
 
 pub use socket::{Socket, SocketError, fallback_path};
 
@@ -80,7 +83,7 @@ impl ControlServer {
                 warn!(self.log, "{}", first; "instead" => instead);
             }
             let refused = |cause| SocketError::Refused { path: socket.path().to_owned(), cause };
-            let listener = tokio::net::UnixListener::from_std(listener).map_err(refused)?;
+            let listener = sys::watch_listener(listener).map_err(refused)?;
             Ok((socket, listener))
         });
         match bound {
@@ -95,7 +98,7 @@ impl ControlServer {
         }
     }
 
-    fn serve(&mut self, socket: Socket, listener: tokio::net::UnixListener) {
+    fn serve(&mut self, socket: Socket, listener: AsyncFd<UnixListener>) {
         let path = socket.path().display().to_string();
         if std::mem::replace(&mut self.complained, false) {
             info!(self.log, "the control socket could be made after all"; "socket" => path);
@@ -160,7 +163,7 @@ impl Handler<ControlCommand> for ControlServer {
                 self.spec = spec;
                 self.complained = false;
                 self.bound = None;
-                match tokio::net::UnixListener::from_std(listener) {
+                match sys::watch_listener(listener) {
                     Ok(listener) => self.serve(socket, listener),
                     Err(cause) => {
                         error!(self.log, "cannot listen at the control socket"; "error" => %cause);

@@ -282,6 +282,11 @@ impl JobPolicy {
         }
     }
 
+    /// How many health checks in a row have failed.
+    pub fn failures_in_a_row(&self) -> u32 {
+        self.failures_in_a_row
+    }
+
     /// What is known of its health.
     pub fn health(&self) -> Health {
         self.health

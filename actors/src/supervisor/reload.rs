@@ -12,7 +12,9 @@ use tokio::sync::oneshot;
 use super::Supervisor;
 use crate::control::Socket;
 use crate::event::{Event, JobName, Owner};
-use crate::messages::{BusCommand, ControlCommand, JobUpdate, MetricCommand, ReaperCommand, Reload, ReloadError};
+use crate::messages::{
+    BusCommand, ControlCommand, JobUpdate, MetricCommand, ReaperCommand, Reload, ReloadError, TelemetryCommand,
+};
 use crate::policy::reload::{Diff, ReloadPolicy, Step};
 use crate::spec::Spec;
 
@@ -55,6 +57,9 @@ impl Supervisor {
             this.reloads.under_way = false;
             let loaded = loaded.unwrap_or_else(|error| Err(format!("the config could not be read: {error}")));
             let result = this.loaded(loaded, reload, ctx);
+            if let (Some(core), false) = (&this.core, reload.dry_run) {
+                core.metrics.do_send(MetricCommand::Reloaded { accepted: result.is_ok() });
+            }
             // Whoever asked may have gone; the reload counts all the same.
             drop(answer.send(result));
             this.next_reload(ctx);
@@ -97,14 +102,21 @@ impl Supervisor {
             control.do_send(ControlCommand::Move { spec: self.spec.control.clone(), socket, listener });
         }
         self.change_addresses(&old);
-        if let Some(core) = &self.core
-            && old.telemetry != self.spec.telemetry
-        {
-            let metrics = self.spec.telemetry.as_ref().map(|telemetry| telemetry.metrics.clone());
-            core.metrics.do_send(MetricCommand::Define(metrics.unwrap_or_default()));
-        }
+        self.change_telemetry();
         self.perform_step(step, ctx);
         self.update_jobs(true);
+    }
+
+    /// Whoever is told what is as before does nothing.
+    fn change_telemetry(&self) {
+        let telemetry = self.spec.telemetry.as_ref();
+        if let Some(core) = &self.core {
+            let metrics = telemetry.map(|telemetry| telemetry.metrics.clone()).unwrap_or_default();
+            core.metrics.do_send(MetricCommand::Define(metrics));
+        }
+        if let Some(server) = &self.telemetry {
+            server.do_send(TelemetryCommand::Listen(telemetry.map(|telemetry| telemetry.address)));
+        }
     }
 
     /// The addresses that jobs are told of.

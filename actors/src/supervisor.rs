@@ -7,7 +7,6 @@ use std::ffi::OsString;
 use std::fs::File;
 
 use actix::prelude::*;
-use nix::sys::signalfd::SignalFd;
 use slog::{Logger, debug, error, info, warn};
 use tokio::sync::oneshot;
 
@@ -28,6 +27,7 @@ use crate::policy::shutdown::{Action, ShutdownPolicy};
 use crate::reaper::{Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
 use crate::spec::{JobSpec, ServiceSpec, Spec, StartRule};
+use crate::sys::SignalFd;
 use crate::telemetry::{TelemetryNeighbours, TelemetryServer};
 
 pub use reload::Loader;

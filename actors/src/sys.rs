@@ -9,19 +9,35 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::epoll::{Epoll, EpollCreateFlags};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::SfdFlags;
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
 use crate::event::Exit;
 
+/// Why the operating system refused.
+pub use nix::errno::Errno;
 /// A Unix signal that was sent to us.
 pub use nix::sys::signal::Signal as UnixSignal;
+/// Signals as a descriptor.
+pub use nix::sys::signalfd::SignalFd;
+
+/// What an error number means, in libc's words, which are those that people search for; lower case.
+pub fn describe(errno: Errno) -> String {
+    let text = io::Error::from(errno).to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = words.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// The number of SIGTERM.
+pub const TERMINATE: i32 = libc::SIGTERM;
+/// The number of SIGKILL.
+pub const KILL: i32 = libc::SIGKILL;
 
 /// Signals that the CPU raises: blocking them would turn a crash into a hang.
 const SYNCHRONOUS: [Signal; 6] =
@@ -336,7 +352,37 @@ pub fn watch_signals(signals: SignalFd) -> io::Result<AsyncFd<SignalFd>> {
 
 /// An epoll instance inside the runtime's: one registration there, however many pipes here.
 #[derive(Debug)]
-pub struct PipePoll(pub Epoll);
+pub struct PipePoll(Epoll);
+
+/// How many pipes one look finds ready at most.
+pub const READY: usize = 64;
+
+impl PipePoll {
+    /// Makes one that the event loop can wait for.
+    pub fn watch() -> io::Result<AsyncFd<Self>> {
+        let epoll = Self(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        // SAFETY: the value owns its descriptor; nobody replaces it while it is registered.
+        Ok(unsafe { AsyncFd::register(epoll) }?)
+    }
+
+    /// Reports this pipe from now on, under this key, as long as there is something to read.
+    pub fn add(&self, pipe: impl AsFd, key: u64) -> Result<(), Errno> {
+        self.0.add(pipe, EpollEvent::new(EpollFlags::EPOLLIN, key))
+    }
+
+    /// Reports it no longer. Closing is not enough: until its exec, a new child holds a copy of it.
+    pub fn remove(&self, pipe: impl AsFd) -> Result<(), Errno> {
+        self.0.delete(pipe)
+    }
+
+    /// The keys of pipes that are ready now. Never waits.
+    pub fn ready(&self) -> impl Iterator<Item = u64> + use<> {
+        let mut events = [EpollEvent::empty(); READY];
+        // A failure would be one of memory; the next look will tell.
+        let count = self.0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        events.into_iter().take(count).map(|event| event.data())
+    }
+}
 
 impl AsRawFd for PipePoll {
     fn as_raw_fd(&self) -> RawFd {
@@ -348,13 +394,6 @@ impl AsFd for PipePoll {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.0.as_fd()
     }
-}
-
-/// Makes an epoll instance that the event loop can wait for.
-pub fn pipe_poll() -> io::Result<AsyncFd<PipePoll>> {
-    let epoll = PipePoll(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
-    // SAFETY: the value owns its descriptor; nobody replaces it while it is registered.
-    Ok(unsafe { AsyncFd::register(epoll) }?)
 }
 
 /// A listening socket in the file system, non-blocking, with mode 0600 from its first instant, whatever the umask.

@@ -4,3 +4,5 @@ pub mod health;
 pub mod job;
 pub mod restart;
 pub mod shutdown;
+pub mod service;
+pub mod watch;

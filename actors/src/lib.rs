@@ -3,6 +3,7 @@
 //! It starts from plain values (`spec`) and knows nothing of JSON5, templates, flags or files.
 
 pub mod bus;
+pub mod consul_agent;
 pub mod duration;
 pub mod event;
 pub mod guard;
@@ -17,3 +18,4 @@ pub mod signal_handler;
 pub mod spec;
 pub mod supervisor;
 pub mod sys;
+pub mod watch;

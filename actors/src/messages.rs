@@ -1,13 +1,17 @@
 //! What crosses from one actor to another: commands, facts and queries. Plain values and recipients, no policy.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 
-use crate::event::{Event, JobName, Owner, RunEnd, RunId};
+use crate::consul_agent::RequestError;
+use crate::event::{Event, JobName, Owner, RunEnd, RunId, WatchName};
+use crate::policy::contact::Contact;
 use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State};
+use crate::policy::watch::Instance;
 use crate::spec::{Exec, OutputSpec, ServiceSpec};
 
 impl Message for Event {
@@ -177,6 +181,10 @@ pub enum ActorId {
     Job(JobName),
     /// That of a health check.
     Check(JobName),
+    /// That of a watch, by its place in the config.
+    Watch(usize),
+    /// That of the catalog.
+    Catalog,
     /// One that everything depends on.
     Core(&'static str),
 }
@@ -206,11 +214,67 @@ pub struct JobStatus {
 }
 
 /// What a catalog is told of services. One request of each is enough: newer news of a service replaces older.
-#[derive(Clone, Debug, PartialEq, Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum CatalogCommand {
     /// A job with a service exists; register it at once if it has an initial status.
     Advertise(ServiceSpec),
+    /// A service without a job exists, which is well as long as we are.
+    AdvertiseAlways(ServiceSpec),
+    /// The address of this service is another one now.
+    Readdress(JobName, IpAddr),
     /// News of the service of this job.
     News(JobName, Report),
+    /// The process enters maintenance, or leaves it.
+    Maintenance(bool),
+    /// Take everything out, and say when it is gone.
+    Finish(Recipient<CatalogFinished>),
+}
+
+/// The catalog has nothing of us any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct CatalogFinished;
+
+/// How a request to the catalog went, for those who keep the log of its outages.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct CatalogContact {
+    /// Whose request: a service, or a watch as `watch.NAME`.
+    pub who: String,
+    /// How it went.
+    pub contact: Contact,
+    /// Why it failed; empty if it did not.
+    pub reason: String,
+}
+
+impl CatalogContact {
+    /// From what became of a request.
+    pub fn new(who: &str, error: Option<&RequestError>) -> Self {
+        let contact = match error {
+            None => Contact::Good,
+            Some(error) if error.is_refusal() => Contact::Refused,
+            Some(_) => Contact::Lost,
+        };
+        Self { who: who.to_owned(), contact, reason: error.map(RequestError::to_string).unwrap_or_default() }
+    }
+}
+
+/// Stop watching: whatever is under way is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct StopWatching;
+
+/// What a watch has seen.
+#[derive(Debug, Message)]
+#[rtype(result = "WatchStatus")]
+pub struct WatchStatusQuery;
+
+/// What a watch has seen.
+#[derive(Clone, Debug, PartialEq, Eq, MessageResponse)]
+pub struct WatchStatus {
+    /// Which watch.
+    pub name: WatchName,
+    /// The instances of its last good answer, in order; `None` before the first.
+    pub instances: Option<Vec<Instance>>,
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
+use std::time::Duration;
 
 use actix::prelude::*;
 use nix::sys::signalfd::SignalFd;
@@ -10,23 +11,27 @@ use slog::{Logger, debug, error, info, warn};
 use tokio::sync::oneshot;
 
 use crate::bus::EventBus;
+use crate::consul_agent::{ConsulAgent, ConsulClient};
 use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::guard::PanicGuard;
 use crate::health_check::{HealthCheckActor, ReportTo};
-use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
+use crate::job::{JobActor, JobNeighbours, ReplaceCatalog, ReplaceCheck};
 use crate::messages::{
-    ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CheckCommand, JobCommand, JobFact, ReaperCommand,
-    SupervisorCommand,
+    ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand, JobCommand, JobFact,
+    ReaperCommand, StopWatching, SupervisorCommand,
 };
 use crate::output::Pump;
 use crate::policy::job::{Completion, Surroundings, Watcher};
 use crate::policy::shutdown::{Action, ShutdownPolicy};
 use crate::reaper::{Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
-use crate::spec::{JobSpec, Spec, StartRule};
+use crate::spec::{CatalogSpec, JobSpec, Spec, StartRule};
+use crate::watch::{ReplaceContacts, WatchActor, WatchNeighbours};
 
 /// The status when something broke that everything depends on (EX_SOFTWARE of sysexits.h).
 pub const BROKEN: u8 = 70;
+/// How long the last requests to a catalog may keep us.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// What a supervisor is given.
 #[derive(Debug)]
@@ -50,6 +55,18 @@ struct Core {
     reaper: Recipient<ReaperCommand>,
 }
 
+struct Catalog {
+    client: ConsulClient,
+    agent: Addr<ConsulAgent>,
+}
+
+/// What has to be over before we are.
+#[derive(Debug)]
+struct Ending {
+    processes: bool,
+    services: bool,
+}
+
 /// See the module.
 pub struct Supervisor {
     spec: Spec,
@@ -60,9 +77,13 @@ pub struct Supervisor {
     finished: Option<oneshot::Sender<u8>>,
     code: u8,
     core: Option<Core>,
+    catalog: Option<Catalog>,
     jobs: HashMap<JobName, Addr<JobActor>>,
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
+    /// In the config's order, as long as there is a catalog.
+    watches: Vec<Addr<WatchActor>>,
     maintenance: bool,
+    ending: Option<Ending>,
 }
 
 impl std::fmt::Debug for Supervisor {
@@ -91,9 +112,12 @@ impl Supervisor {
             finished: Some(finished),
             code: 0,
             core: None,
+            catalog: None,
             jobs: HashMap::new(),
             checks: HashMap::new(),
+            watches: Vec::new(),
             maintenance: false,
+            ending: None,
         }
     }
 
@@ -138,7 +162,7 @@ impl Supervisor {
     }
 
     /// The time that a job has which runs in a shutdown: at least as long as the job waits whose stop it precedes.
-    fn closing_window(&self, job: &JobSpec) -> std::time::Duration {
+    fn closing_window(&self, job: &JobSpec) -> Duration {
         let window = self.spec.stop_timeout;
         let (StartRule::Once(start) | StartRule::Each(start)) = &job.start else { return window };
         let stopping = self
@@ -158,8 +182,13 @@ impl Supervisor {
             bus: core.bus.clone().recipient(),
             supervisor: ctx.address().recipient(),
             check: check.as_ref().map(|check| check.clone().recipient::<CheckCommand>()),
-            catalog: None::<Recipient<CatalogCommand>>,
+            catalog: self
+                .catalog
+                .as_ref()
+                .filter(|_| job.service.is_some())
+                .map(|catalog| catalog.agent.clone().recipient()),
         };
+        self.advertise(job);
         let guard = Self::guard(ActorId::Job(job.name.clone()), ctx);
         let actor = JobActor::new(job, self.surroundings(job), neighbours, &self.log, guard);
         let events = actor.interests();
@@ -185,6 +214,67 @@ impl Supervisor {
         Some(address)
     }
 
+    /// Without a catalog, or with one that cannot be asked, jobs run all the same.
+    fn start_catalog(&mut self, inherited: bool, ctx: &Context<Self>) {
+        let Some(CatalogSpec::Consul(consul)) = &self.spec.catalog else { return };
+        let client = match ConsulClient::new(consul) {
+            Ok(client) => client,
+            Err(cause) => {
+                error!(self.log, "cannot ask consul, services are not registered"; "reason" => %cause);
+                return;
+            }
+        };
+        let guard = Self::guard(ActorId::Catalog, ctx);
+        let agent = ConsulAgent::new(client.clone(), self.maintenance, inherited, &self.log, guard).start();
+        if let Some(telemetry) = &self.spec.telemetry {
+            agent.do_send(CatalogCommand::AdvertiseAlways(telemetry.service.clone()));
+        }
+        self.catalog = Some(Catalog { client, agent });
+    }
+
+    fn advertise(&self, job: &JobSpec) {
+        if let (Some(catalog), Some(service)) = (&self.catalog, &job.service) {
+            catalog.agent.do_send(CatalogCommand::Advertise(service.clone()));
+        }
+    }
+
+    fn start_watch(&self, place: usize, ctx: &Context<Self>) -> Option<Addr<WatchActor>> {
+        let (core, catalog, spec) = (self.core.as_ref()?, self.catalog.as_ref()?, self.spec.watches.get(place)?);
+        let neighbours = WatchNeighbours {
+            reaper: core.reaper.clone(),
+            bus: core.bus.clone().recipient(),
+            contacts: catalog.agent.clone().recipient(),
+        };
+        let guard = Self::guard(ActorId::Watch(place), ctx);
+        Some(WatchActor::new(spec, catalog.client.clone(), neighbours, &self.log, guard).start())
+    }
+
+    fn stop_watches(&mut self) {
+        for watch in self.watches.drain(..) {
+            watch.do_send(StopWatching);
+        }
+    }
+
+    /// All jobs have stopped: kills what is left, and waits a moment for the deregistrations.
+    fn end(&mut self, ctx: &mut Context<Self>) {
+        if let Some(core) = &self.core {
+            core.reaper.do_send(ReaperCommand::EndAll(ctx.address().recipient()));
+        }
+        if let Some(catalog) = &self.catalog {
+            catalog.agent.do_send(CatalogCommand::Finish(ctx.address().recipient()));
+            ctx.notify_later(CatalogFinished, LAST_REQUESTS.min(self.spec.stop_timeout));
+        }
+        self.ending = Some(Ending { processes: self.core.is_some(), services: self.catalog.is_some() });
+    }
+
+    fn over(&mut self, what: fn(&mut Ending) -> &mut bool) {
+        let Some(ending) = &mut self.ending else { return };
+        *what(ending) = false;
+        if !ending.processes && !ending.services {
+            self.finish();
+        }
+    }
+
     fn publish(&self, event: Event) {
         if let Some(core) = &self.core {
             core.bus.do_send(BusCommand::Publish(event));
@@ -194,15 +284,16 @@ impl Supervisor {
     fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
         for action in actions {
             match action {
-                Action::PublishShutdown => self.publish(Event::SHUTDOWN),
+                Action::PublishShutdown => {
+                    self.publish(Event::SHUTDOWN);
+                    self.stop_watches();
+                }
                 Action::ShutDown { job, start_may_come } => self.tell(&job, JobCommand::ShutDown { start_may_come }),
                 Action::StandDown(job) => self.tell(&job, JobCommand::StandDown),
                 Action::Finish(code) => {
                     debug!(self.log, "all jobs have stopped"; "status" => code);
                     self.code = code;
-                    if let Some(core) = &self.core {
-                        core.reaper.do_send(ReaperCommand::EndAll(ctx.address().recipient()));
-                    }
+                    self.end(ctx);
                 }
             }
         }
@@ -244,6 +335,25 @@ impl Supervisor {
         }
     }
 
+    /// The catalog's actor died of a panic: the new one is told of all services again, and jobs and watches of it.
+    fn revive_catalog(&mut self, ctx: &mut Context<Self>) {
+        self.start_catalog(true, ctx);
+        let Some(catalog) = &self.catalog else { return };
+        if self.ending.is_some() {
+            self.over(|ending| &mut ending.services);
+            return;
+        }
+        for job in self.spec.jobs.iter().filter(|job| job.service.is_some()) {
+            self.advertise(job);
+            if let Some(address) = self.jobs.get(&job.name) {
+                address.do_send(ReplaceCatalog(catalog.agent.clone().recipient()));
+            }
+        }
+        for watch in &self.watches {
+            watch.do_send(ReplaceContacts(catalog.agent.clone().recipient()));
+        }
+    }
+
     fn revive_check(&mut self, name: &JobName, ctx: &mut Context<Self>) {
         let Some(core) = &self.core else { return };
         let owner = Owner::Check(name.clone());
@@ -266,11 +376,13 @@ impl Actor for Supervisor {
         for warning in &self.spec.warnings {
             warn!(self.log, "{}", warning);
         }
+        self.start_catalog(false, ctx);
         for job in self.spec.jobs.clone() {
             self.start_job(&job, ctx);
         }
         info!(self.log, "supervising {} jobs", self.spec.jobs.len());
         self.publish(Event::STARTUP);
+        self.watches = (0..self.spec.watches.len()).filter_map(|place| self.start_watch(place, ctx)).collect();
     }
 }
 
@@ -286,6 +398,9 @@ impl Handler<SupervisorCommand> for Supervisor {
             SupervisorCommand::Maintenance(on) if on == self.maintenance => {}
             SupervisorCommand::Maintenance(on) => {
                 self.maintenance = on;
+                if let Some(catalog) = &self.catalog {
+                    catalog.agent.do_send(CatalogCommand::Maintenance(on));
+                }
                 self.publish(if on { Event::ENTER_MAINTENANCE } else { Event::EXIT_MAINTENANCE });
             }
         }
@@ -319,7 +434,16 @@ impl Handler<AllEnded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _msg: AllEnded, _ctx: &mut Self::Context) {
-        self.finish();
+        self.over(|ending| &mut ending.processes);
+    }
+}
+
+/// The catalog says that all is done, or a timer that it has had its time.
+impl Handler<CatalogFinished> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _msg: CatalogFinished, _ctx: &mut Self::Context) {
+        self.over(|ending| &mut ending.services);
     }
 }
 
@@ -331,6 +455,12 @@ impl Handler<ActorPanicked> for Supervisor {
         match msg.0 {
             ActorId::Job(name) => self.revive_job(&name, ctx),
             ActorId::Check(name) => self.revive_check(&name, ctx),
+            ActorId::Watch(place) => {
+                if let (Some(watch), Some(dead)) = (self.start_watch(place, ctx), self.watches.get_mut(place)) {
+                    *dead = watch;
+                }
+            }
+            ActorId::Catalog => self.revive_catalog(ctx),
             ActorId::Core(_) => {
                 self.code = BROKEN;
                 self.finish();

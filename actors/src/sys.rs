@@ -329,3 +329,13 @@ pub fn pipe_poll() -> io::Result<AsyncFd<PipePoll>> {
     // SAFETY: the value owns its descriptor; nobody replaces it while it is registered.
     Ok(unsafe { AsyncFd::register(epoll) }?)
 }
+
+/// Has the kernel notice within half a minute that the other side of an idle connection is gone.
+pub fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
+    use nix::sys::socket::{setsockopt, sockopt};
+    setsockopt(socket, sockopt::KeepAlive, &true)?;
+    setsockopt(socket, sockopt::TcpKeepIdle, &10)?;
+    setsockopt(socket, sockopt::TcpKeepInterval, &5)?;
+    setsockopt(socket, sockopt::TcpKeepCount, &3)?;
+    Ok(())
+}

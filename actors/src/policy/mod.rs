@@ -1,8 +1,9 @@
 //! Decisions: pure state machines that actors ask in their mailbox handlers. No actor, clock, randomness or I/O.
 
+pub mod contact;
 pub mod health;
 pub mod job;
 pub mod restart;
-pub mod shutdown;
 pub mod service;
+pub mod shutdown;
 pub mod watch;

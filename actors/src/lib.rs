@@ -4,12 +4,15 @@
 
 pub mod bus;
 pub mod consul_agent;
+pub mod control;
 pub mod duration;
 pub mod event;
 pub mod guard;
 pub mod health_check;
+pub mod http;
 pub mod job;
 pub mod messages;
+pub mod metrics;
 pub mod output;
 pub mod policy;
 pub mod random;
@@ -18,4 +21,6 @@ pub mod signal_handler;
 pub mod spec;
 pub mod supervisor;
 pub mod sys;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod watch;

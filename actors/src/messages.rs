@@ -12,7 +12,7 @@ use crate::event::{Event, JobName, Owner, RunEnd, RunId, WatchName};
 use crate::policy::contact::Contact;
 use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State};
 use crate::policy::watch::Instance;
-use crate::spec::{Exec, OutputSpec, ServiceSpec};
+use crate::spec::{ControlSpec, Exec, MetricSpec, OutputSpec, ServiceSpec};
 
 impl Message for Event {
     type Result = ();
@@ -160,14 +160,54 @@ pub enum JobFact {
 }
 
 /// What the supervisor hears from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub enum SupervisorCommand {
     /// SIGTERM, SIGINT.
     ShutDown,
     /// Enter maintenance, or leave it.
     Maintenance(bool),
+    /// Changes to the environment of all that starts from now on, and of later readings of the config: `None` takes a
+    /// variable out.
+    PutEnv(Vec<(OsString, Option<OsString>)>),
 }
+
+/// What the control socket does.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum ControlCommand {
+    /// Answer here from now on.
+    Move(ControlSpec),
+    /// The end: take the socket away, and say so once the answers that are due have been given, or it took too long.
+    Close(Recipient<ControlClosed>),
+}
+
+/// The control socket is gone.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ControlClosed;
+
+/// What is measured.
+#[derive(Clone, Debug, PartialEq, Message)]
+#[rtype(result = "()")]
+pub enum MetricCommand {
+    /// The metrics that the config defines: those that are as before keep their values.
+    Define(Vec<MetricSpec>),
+    /// Values of metrics that the config defines; without a number what was sent as one is none.
+    Record(Vec<(String, Option<f64>)>),
+    /// A request to the control socket was answered.
+    ControlServed {
+        /// Which path, as documented.
+        path: &'static str,
+        /// With which status.
+        status: u16,
+    },
+}
+
+/// What is measured, as Prometheus reads it.
+#[derive(Debug, Message)]
+#[rtype(result = "String")]
+pub struct MetricsText;
 
 /// An actor died of a panic.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
@@ -185,6 +225,8 @@ pub enum ActorId {
     Watch(usize),
     /// That of the catalog.
     Catalog,
+    /// The control socket's.
+    Control,
     /// One that everything depends on.
     Core(&'static str),
 }

@@ -10,14 +10,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use actix::prelude::*;
-use nix::errno::Errno;
 use slog::{Logger, debug, warn};
 
 use crate::event::{Owner, RunEnd, RunId};
 use crate::guard::PanicGuard;
 use crate::messages::{AllEnded, GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
 use crate::output::{Captured, Pump};
-use crate::sys::{self, Children, Streams};
+use crate::sys::{self, Children, Errno, Streams};
 
 /// How often the processes below us are looked for again while some of them survive their SIGKILL.
 const SWEEP: Duration = Duration::from_millis(20);
@@ -179,8 +178,8 @@ impl Reaper {
 
     fn signal(&self, owner: Owner, run: RunId, signal: GroupSignal) {
         let number = match signal {
-            GroupSignal::Terminate => libc::SIGTERM,
-            GroupSignal::Kill => libc::SIGKILL,
+            GroupSignal::Terminate => sys::TERMINATE,
+            GroupSignal::Kill => sys::KILL,
             GroupSignal::Number(number) => number,
         };
         let Some(pid) = self.pids.get(&(owner, run)) else { return };
@@ -199,7 +198,7 @@ impl Reaper {
             let running = self.by_pid.remove(&ended.pid);
             if running.is_some() {
                 // The zombie keeps the group's id from being given to somebody else until it is reaped.
-                if let Err(errno) = sys::signal_group(ended.pid, libc::SIGTERM) {
+                if let Err(errno) = sys::signal_group(ended.pid, sys::TERMINATE) {
                     debug!(self.log, "cannot end the rest of a group"; "process" => ended.pid, "error" => errno.desc());
                 }
             }

@@ -6,26 +6,28 @@ use std::fs::File;
 use std::time::Duration;
 
 use actix::prelude::*;
-use nix::sys::signalfd::SignalFd;
 use slog::{Logger, debug, error, info, warn};
 use tokio::sync::oneshot;
 
 use crate::bus::EventBus;
 use crate::consul_agent::{ConsulAgent, ConsulClient};
+use crate::control::{ControlNeighbours, ControlServer};
 use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::guard::PanicGuard;
 use crate::health_check::{HealthCheckActor, ReportTo};
 use crate::job::{JobActor, JobNeighbours, ReplaceCatalog, ReplaceCheck};
 use crate::messages::{
-    ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand, JobCommand, JobFact,
-    ReaperCommand, StopWatching, SupervisorCommand,
+    ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand, ControlClosed,
+    ControlCommand, JobCommand, JobFact, MetricCommand, ReaperCommand, StopWatching, SupervisorCommand,
 };
+use crate::metrics::Metrics;
 use crate::output::Pump;
 use crate::policy::job::{Completion, Surroundings, Watcher};
 use crate::policy::shutdown::{Action, ShutdownPolicy};
 use crate::reaper::{Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
 use crate::spec::{CatalogSpec, JobSpec, Spec, StartRule};
+use crate::sys::SignalFd;
 use crate::watch::{ReplaceContacts, WatchActor, WatchNeighbours};
 
 /// The status when something broke that everything depends on (EX_SOFTWARE of sysexits.h).
@@ -50,9 +52,16 @@ pub struct Resources {
     pub finished: oneshot::Sender<u8>,
 }
 
+struct ForCore {
+    environment: Environment,
+    nothing: File,
+    signals: SignalFd,
+}
+
 struct Core {
     bus: Addr<EventBus>,
     reaper: Recipient<ReaperCommand>,
+    metrics: Addr<Metrics>,
 }
 
 struct Catalog {
@@ -71,7 +80,8 @@ struct Ending {
 pub struct Supervisor {
     spec: Spec,
     policy: ShutdownPolicy,
-    resources: Option<(Vec<(OsString, OsString)>, File, SignalFd)>,
+    /// Until the core has started, which takes them.
+    for_core: Option<ForCore>,
     pump: Pump,
     log: Logger,
     finished: Option<oneshot::Sender<u8>>,
@@ -82,6 +92,7 @@ pub struct Supervisor {
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
     /// In the config's order, as long as there is a catalog.
     watches: Vec<Addr<WatchActor>>,
+    control: Option<Addr<ControlServer>>,
     maintenance: bool,
     ending: Option<Ending>,
 }
@@ -105,7 +116,7 @@ impl Supervisor {
         }
         Self {
             policy: ShutdownPolicy::new(&spec.jobs),
-            resources: Some((environment, nothing, signals)),
+            for_core: Some(ForCore { environment: Environment::new(environment), nothing, signals }),
             spec,
             pump,
             log,
@@ -116,6 +127,7 @@ impl Supervisor {
             jobs: HashMap::new(),
             checks: HashMap::new(),
             watches: Vec::new(),
+            control: None,
             maintenance: false,
             ending: None,
         }
@@ -126,10 +138,9 @@ impl Supervisor {
     }
 
     fn start_core(&mut self, ctx: &Context<Self>) {
-        let Some((environment, nothing, signals)) = self.resources.take() else { return };
+        let Some(ForCore { environment, nothing, signals }) = self.for_core.take() else { return };
         let bus = EventBus::new(self.log.clone(), Self::guard(ActorId::Core("event bus"), ctx)).start();
         let guard = Self::guard(ActorId::Core("reaper"), ctx);
-        let environment = Environment::new(environment);
         let reaper = Reaper::new(environment, nothing, self.pump.clone(), self.log.clone(), guard).start().recipient();
         let neighbours = SignalNeighbours {
             supervisor: ctx.address().recipient(),
@@ -140,7 +151,20 @@ impl Supervisor {
         let guard = Self::guard(ActorId::Core("signal handler"), ctx);
         SignalHandler::new(signals, neighbours, self.log.clone(), guard).start();
         bus.do_send(BusCommand::Tap(ctx.address().recipient()));
-        self.core = Some(Core { bus, reaper });
+        let guard = Self::guard(ActorId::Core("metrics"), ctx);
+        let metrics = Metrics::new(self.log.clone(), guard).start();
+        let telemetry = self.spec.telemetry.as_ref();
+        metrics.do_send(MetricCommand::Define(telemetry.map(|spec| spec.metrics.clone()).unwrap_or_default()));
+        self.core = Some(Core { bus, reaper, metrics });
+    }
+
+    fn start_control(&mut self, ctx: &Context<Self>) {
+        let Some(core) = &self.core else { return };
+        let neighbours =
+            ControlNeighbours { supervisor: ctx.address().recipient(), metrics: core.metrics.clone().recipient() };
+        let guard = Self::guard(ActorId::Control, ctx);
+        let control = ControlServer::new(self.spec.control.clone(), neighbours, self.log.clone(), guard);
+        self.control = Some(control.start());
     }
 
     fn surroundings(&self, job: &JobSpec) -> Surroundings {
@@ -267,11 +291,16 @@ impl Supervisor {
         self.ending = Some(Ending { processes: self.core.is_some(), services: self.catalog.is_some() });
     }
 
-    fn over(&mut self, what: fn(&mut Ending) -> &mut bool) {
+    fn over(&mut self, what: fn(&mut Ending) -> &mut bool, ctx: &Context<Self>) {
         let Some(ending) = &mut self.ending else { return };
         *what(ending) = false;
-        if !ending.processes && !ending.services {
-            self.finish();
+        if ending.processes || ending.services {
+            return;
+        }
+        self.ending = None;
+        match self.control.take() {
+            Some(control) => control.do_send(ControlCommand::Close(ctx.address().recipient())),
+            None => self.finish(),
         }
     }
 
@@ -327,22 +356,22 @@ impl Supervisor {
         }
         let Some(job) = self.spec.jobs.iter().find(|job| job.name == *name).cloned() else { return };
         self.start_job(&job, ctx);
-        for address in self.jobs.get(name) {
+        if let Some(address) = self.jobs.get(name) {
             address.do_send(Event::STARTUP);
         }
-        for address in self.checks.get(name) {
+        if let Some(address) = self.checks.get(name) {
             address.do_send(Event::STARTUP);
         }
     }
 
     /// The catalog's actor died of a panic: the new one is told of all services again, and jobs and watches of it.
     fn revive_catalog(&mut self, ctx: &mut Context<Self>) {
-        self.start_catalog(true, ctx);
-        let Some(catalog) = &self.catalog else { return };
         if self.ending.is_some() {
-            self.over(|ending| &mut ending.services);
+            self.over(|ending| &mut ending.services, ctx);
             return;
         }
+        self.start_catalog(true, ctx);
+        let Some(catalog) = &self.catalog else { return };
         for job in self.spec.jobs.iter().filter(|job| job.service.is_some()) {
             self.advertise(job);
             if let Some(address) = self.jobs.get(&job.name) {
@@ -380,6 +409,7 @@ impl Actor for Supervisor {
         for job in self.spec.jobs.clone() {
             self.start_job(&job, ctx);
         }
+        self.start_control(ctx);
         info!(self.log, "supervising {} jobs", self.spec.jobs.len());
         self.publish(Event::STARTUP);
         self.watches = (0..self.spec.watches.len()).filter_map(|place| self.start_watch(place, ctx)).collect();
@@ -402,6 +432,11 @@ impl Handler<SupervisorCommand> for Supervisor {
                     catalog.agent.do_send(CatalogCommand::Maintenance(on));
                 }
                 self.publish(if on { Event::ENTER_MAINTENANCE } else { Event::EXIT_MAINTENANCE });
+            }
+            SupervisorCommand::PutEnv(changes) => {
+                if let Some(core) = &self.core {
+                    core.reaper.do_send(ReaperCommand::PutEnv(changes));
+                }
             }
         }
     }
@@ -433,8 +468,8 @@ impl Handler<JobFact> for Supervisor {
 impl Handler<AllEnded> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, _msg: AllEnded, _ctx: &mut Self::Context) {
-        self.over(|ending| &mut ending.processes);
+    fn handle(&mut self, _msg: AllEnded, ctx: &mut Self::Context) {
+        self.over(|ending| &mut ending.processes, ctx);
     }
 }
 
@@ -442,8 +477,16 @@ impl Handler<AllEnded> for Supervisor {
 impl Handler<CatalogFinished> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, _msg: CatalogFinished, _ctx: &mut Self::Context) {
-        self.over(|ending| &mut ending.services);
+    fn handle(&mut self, _msg: CatalogFinished, ctx: &mut Self::Context) {
+        self.over(|ending| &mut ending.services, ctx);
+    }
+}
+
+impl Handler<ControlClosed> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _msg: ControlClosed, _ctx: &mut Self::Context) {
+        self.finish();
     }
 }
 
@@ -455,12 +498,17 @@ impl Handler<ActorPanicked> for Supervisor {
         match msg.0 {
             ActorId::Job(name) => self.revive_job(&name, ctx),
             ActorId::Check(name) => self.revive_check(&name, ctx),
-            ActorId::Watch(place) => {
-                if let (Some(watch), Some(dead)) = (self.start_watch(place, ctx), self.watches.get_mut(place)) {
-                    *dead = watch;
+            // Those that have been stopped stay so.
+            ActorId::Watch(place) if place < self.watches.len() => {
+                if let Some(watch) = self.start_watch(place, ctx) {
+                    self.watches[place] = watch;
                 }
             }
+            ActorId::Watch(_) => {}
             ActorId::Catalog => self.revive_catalog(ctx),
+            // At the end somebody waits for it.
+            ActorId::Control if self.control.is_none() => self.finish(),
+            ActorId::Control => self.start_control(ctx),
             ActorId::Core(_) => {
                 self.code = BROKEN;
                 self.finish();

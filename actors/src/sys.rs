@@ -9,19 +9,27 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::epoll::{Epoll, EpollCreateFlags};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::SfdFlags;
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
 use crate::event::Exit;
 
+/// Why the operating system refused.
+pub use nix::errno::Errno;
 /// A Unix signal that was sent to us.
 pub use nix::sys::signal::Signal as UnixSignal;
+/// Signals as a descriptor.
+pub use nix::sys::signalfd::SignalFd;
+
+/// The number of SIGTERM.
+pub const TERMINATE: i32 = libc::SIGTERM;
+/// The number of SIGKILL.
+pub const KILL: i32 = libc::SIGKILL;
 
 /// Signals that the CPU raises: blocking them would turn a crash into a hang.
 const SYNCHRONOUS: [Signal; 6] =
@@ -49,16 +57,36 @@ pub fn prepare_process() -> io::Result<()> {
         mask.remove(signal);
     }
     mask.thread_set_mask()?;
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    for signal in Signal::iterator() {
-        // SIGKILL and SIGSTOP refuse, and std has SIGPIPE ignored for us.
-        if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGPIPE) {
-            // SAFETY: the default disposition runs no code of ours.
-            unsafe { nix::sys::signal::sigaction(signal, &default) }?;
-        }
+    default_dispositions();
+    keep_descriptors();
+    become_subreaper()
+}
+
+/// The highest signal number of Linux.
+const LAST_SIGNAL: libc::c_long = 64;
+
+/// Gives every signal its default disposition, so that children have it without being told; but std has SIGPIPE ignored.
+/// Real-time signals are among them, also the two that libc refuses to touch: some parents ignore them.
+pub fn default_dispositions() {
+    // The kernel's own struct: handler, flags, restorer, mask. All zeros is the default.
+    let default = [0u64; 4];
+    let size_of_mask: libc::c_long = 8;
+    for signal in (1..=LAST_SIGNAL).filter(|signal| *signal != libc::c_long::from(libc::SIGPIPE)) {
+        let nothing = std::ptr::null_mut::<u64>();
+        // SAFETY: `default` outlives the call, and the default disposition runs no code of ours. SIGKILL and SIGSTOP
+        // refuse, which is all right: they cannot have another one.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nothing, size_of_mask) };
     }
-    // SAFETY: the call only sets a flag on descriptors. A kernel without it (before 5.11) leaves them as they are.
+}
+
+/// Keeps children from getting the descriptors that we were started with.
+pub fn keep_descriptors() {
+    // SAFETY: only sets a flag on descriptors. A kernel without the call (before 5.11) leaves them as they are.
     unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+}
+
+/// Makes orphans below us our children. As PID 1 they are anyway.
+pub fn become_subreaper() -> io::Result<()> {
     if std::process::id() != 1 {
         nix::sys::prctl::set_child_subreaper(true)?;
     }
@@ -149,10 +177,7 @@ where
         files.add_dup2(stderr.as_raw_fd(), 2)?;
     }
     let mut attributes = PosixSpawnAttr::init()?;
-    // All other dispositions are default ones in this process already, see `prepare_process`.
-    let mut ignored = SigSet::empty();
-    ignored.add(Signal::SIGPIPE);
-    attributes.set_sigdefault(&ignored)?;
+    attributes.set_sigdefault(&not_default_yet())?;
     attributes.set_sigmask(&SigSet::empty())?;
     attributes.set_pgroup(Pid::from_raw(0))?;
     attributes.set_flags(
@@ -161,6 +186,18 @@ where
             | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
     )?;
     Ok(posix_spawn(program, &files, &attributes, args, env)?.as_raw())
+}
+
+/// The signals whose disposition a child must have reset. All others are default ones in this process already, see
+/// `default_dispositions`: std has SIGPIPE ignored, and posix_spawn would have its child ignore glibc's own two.
+fn not_default_yet() -> SigSet {
+    const BITS: u64 = 1 << (libc::SIGPIPE - 1) | 1 << 31 | 1 << 32;
+    // SAFETY: an all-zero set is the empty one.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is an array of words, of which the first holds signals 1 to 64. sigaddset refuses 32 and 33.
+    unsafe { std::ptr::from_mut(&mut set).cast::<u64>().write(BITS) };
+    // SAFETY: the set is initialised.
+    unsafe { SigSet::from_sigset_t_unchecked(set) }
 }
 
 /// A pipe of which only the end for reading is non-blocking: the other becomes a child's.
@@ -174,10 +211,8 @@ pub fn output_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
 pub fn signal_group(leader: i32, signal: i32) -> Result<(), Errno> {
     // SAFETY: kill touches no memory. A negative pid is a group; 0 and -1 would be others, hence the check.
     if leader > 1 && unsafe { libc::kill(-leader, signal) } == -1 {
-        return match Errno::last() {
-            Errno::ESRCH => Ok(()),
-            other => Err(other),
-        };
+        let errno = Errno::last();
+        return if errno == Errno::ESRCH { Ok(()) } else { Err(errno) };
     }
     Ok(())
 }
@@ -210,10 +245,10 @@ pub fn next_ended() -> Children {
         let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
         // SAFETY: `info` outlives the call.
         if unsafe { libc::waitid(libc::P_ALL, 0, &mut info, flags) } == -1 {
-            match Errno::last() {
-                Errno::EINTR => continue,
-                _ => return Children::None,
+            if Errno::last() == Errno::EINTR {
+                continue;
             }
+            return Children::None;
         }
         // SAFETY: waitid has filled in the fields of SIGCHLD, or left the zeros.
         let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
@@ -293,7 +328,7 @@ pub fn wait_writable(fd: impl AsFd) {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
     // A failure shows at the next write.
-    if poll(&mut fds, PollTimeout::NONE).is_err() {}
+    poll(&mut fds, PollTimeout::NONE).unwrap_or_default();
 }
 
 /// Our own stdout or stderr as a file that shares its offset and is not inherited.
@@ -309,7 +344,37 @@ pub fn watch_signals(signals: SignalFd) -> io::Result<AsyncFd<SignalFd>> {
 
 /// An epoll instance inside the runtime's: one registration there, however many pipes here.
 #[derive(Debug)]
-pub struct PipePoll(pub Epoll);
+pub struct PipePoll(Epoll);
+
+/// How many pipes one look finds ready at most.
+pub const READY: usize = 64;
+
+impl PipePoll {
+    /// Makes one that the event loop can wait for.
+    pub fn watch() -> io::Result<AsyncFd<Self>> {
+        let epoll = Self(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        // SAFETY: the value owns its descriptor; nobody replaces it while it is registered.
+        Ok(unsafe { AsyncFd::register(epoll) }?)
+    }
+
+    /// Reports this pipe from now on, under this key, as long as there is something to read.
+    pub fn add(&self, pipe: impl AsFd, key: u64) -> Result<(), Errno> {
+        self.0.add(pipe, EpollEvent::new(EpollFlags::EPOLLIN, key))
+    }
+
+    /// Reports it no longer. Closing is not enough: until its exec, a new child holds a copy of it.
+    pub fn remove(&self, pipe: impl AsFd) -> Result<(), Errno> {
+        self.0.delete(pipe)
+    }
+
+    /// The keys of pipes that are ready now. Never waits.
+    pub fn ready(&self) -> impl Iterator<Item = u64> + use<> {
+        let mut events = [EpollEvent::empty(); READY];
+        // A failure would be one of memory; the next look will tell.
+        let count = self.0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        events.into_iter().take(count).map(|event| event.data())
+    }
+}
 
 impl AsRawFd for PipePoll {
     fn as_raw_fd(&self) -> RawFd {
@@ -323,11 +388,31 @@ impl AsFd for PipePoll {
     }
 }
 
-/// Makes an epoll instance that the event loop can wait for.
-pub fn pipe_poll() -> io::Result<AsyncFd<PipePoll>> {
-    let epoll = PipePoll(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
-    // SAFETY: the value owns its descriptor; nobody replaces it while it is registered.
-    Ok(unsafe { AsyncFd::register(epoll) }?)
+/// A listening socket in the file system, non-blocking, with mode 0600 from its first instant, whatever the umask.
+pub fn bind_unix(path: &std::path::Path) -> io::Result<std::os::unix::net::UnixListener> {
+    use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+    use nix::sys::stat::{Mode, fchmod};
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let address = UnixAddr::new(path)?;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    // Linux makes the file with the mode of the socket less the umask, which may only take more away.
+    fchmod(&fd, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    bind(fd.as_raw_fd(), &address)?;
+    listen(&fd, Backlog::new(511)?)?;
+    Ok(fd.into())
+}
+
+/// Whether somebody listens at a socket's path. Never waits.
+pub fn is_listened_to(path: &std::path::Path) -> io::Result<bool> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    match connect(fd.as_raw_fd(), &UnixAddr::new(path)?) {
+        Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(false),
+        // A full queue is somebody's queue.
+        Ok(()) | Err(Errno::EAGAIN) => Ok(true),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Has the kernel notice within half a minute that the other side of an idle connection is gone.

@@ -229,15 +229,7 @@ mod tests {
     use super::*;
 
     fn spec() -> WatchSpec {
-        WatchSpec {
-            name: WatchName::new("my-db"),
-            interval: Duration::from_secs(1),
-            tags: Vec::new(),
-            dc: None,
-            stale: false,
-            min_instances: 1,
-            debounce: Duration::ZERO,
-        }
+        crate::testing::watch("my-db")
     }
 
     #[test]

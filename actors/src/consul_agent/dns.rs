@@ -170,8 +170,7 @@ async fn ask(server: SocketAddr, name: &str, random: &mut Random) -> io::Result<
 }
 
 fn query_id(random: &mut Random) -> u16 {
-    let number = (random.fraction() * f64::from(u16::MAX)).floor();
-    format!("{number:.0}").parse().unwrap_or(1)
+    u16::try_from(random.below(1 << 16)).unwrap_or(0)
 }
 
 fn query(id: u16, name: &str, kind: u16) -> io::Result<Vec<u8>> {

@@ -348,22 +348,8 @@ mod tests {
     use std::time::Duration;
 
     fn spec() -> ServiceSpec {
-        ServiceSpec {
-            id: "web-host".to_owned(),
-            name: "web".to_owned(),
-            port: 80,
-            address: "10.1.2.3".parse().unwrap(),
-            interfaces: Vec::new(),
-            tags: vec!["a".to_owned(), "ü".to_owned()],
-            initial_status: None,
-            ttl: Duration::from_secs(90),
-            interval: Duration::from_secs(30),
-            enable_tag_override: false,
-            deregister_critical_after: None,
-            meta: Vec::new(),
-            weights: None,
-            tagged_addresses: Vec::new(),
-        }
+        let tags = vec!["a".to_owned(), "ü".to_owned()];
+        ServiceSpec { port: 80, tags, ttl: Duration::from_secs(90), ..crate::testing::service("web") }
     }
 
     fn text(bytes: Vec<u8>) -> String {
@@ -401,6 +387,11 @@ mod tests {
             (r#"{}"#, true),
             (r#"{"ID": "web-host", "Service": "web"}"#, true),
             (r#"{"Service": "web", "Tags": ["a", "\u00fc"], "Port": 80, "Address": "10.1.2.3", "Meta": {}}"#, true),
+            // Of a real agent, version 1.8.7.
+            (
+                r#"{"ID":"web-host","Service":"web","Tags":["a","ü"],"Meta":{},"Port":80,"Address":"10.1.2.3","TaggedAddresses":{"lan_ipv4":{"Address":"10.1.2.3","Port":80},"wan_ipv4":{"Address":"10.1.2.3","Port":80}},"Weights":{"Passing":1,"Warning":1},"EnableTagOverride":false,"ContentHash":"9beec7c482c4f69e"}"#,
+                true,
+            ),
             (r#"{"Tags": ["a"]}"#, false),
             (r#"{"Tags": []}"#, false),
             (
@@ -461,8 +452,8 @@ mod tests {
         for _ in 0..20_000 {
             let mut text = ANSWER.as_bytes().to_vec();
             for _ in 0..3 {
-                let at = (random.fraction() * text.len() as f64) as usize;
-                text[at] = b"[]{}\",\\: 1"[(random.fraction() * 10.0) as usize];
+                let at = random.below(u32::try_from(text.len()).unwrap()) as usize;
+                text[at] = b"[]{}\",\\: 1"[random.below(10) as usize];
             }
             if read([&text[..]]).is_err() {}
         }

@@ -259,7 +259,7 @@ pub fn stamp_seconds() -> String {
 /// Writes a record to stderr, for what must be said when no log is open.
 pub fn last_words(text: &str) {
     // Nobody is left to be told of a failure.
-    if writeln!(std::io::stderr(), "{text}").is_err() {}
+    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,7 +15,7 @@ use super::{Captured, Command, Sink};
 use crate::event::{Owner, RunId};
 use crate::output::encode::last_words;
 use crate::spec::{LogFormat, LogLevel};
-use crate::sys::{self, PipePoll};
+use crate::sys::PipePoll;
 
 /// What one turn reads from a pipe at most: a whole pipe by default, and no reason for the others to wait long.
 const CHUNK: usize = 64 * 1024;
@@ -26,8 +25,6 @@ const LONGEST_LINE: usize = 64 * 1024;
 const BATCH: usize = 128 * 1024;
 /// How many ended runs of one owner may leave children behind that hold their pipes; the oldest is let go.
 const MOST_HELD: usize = 8;
-/// How many pipes one look finds ready.
-const READY: usize = 64;
 
 #[derive(Debug)]
 struct Source {
@@ -62,7 +59,7 @@ pub(super) async fn run(
     level: LogLevel,
     waiting: Arc<AtomicUsize>,
 ) {
-    let epoll = match sys::pipe_poll() {
+    let epoll = match PipePoll::watch() {
         Ok(epoll) => epoll,
         Err(cause) => return last_words(&format!("cannot read the output of jobs: {cause}")),
     };
@@ -93,14 +90,13 @@ pub(super) async fn run(
             }
             ready = this.epoll.readable() => match ready {
                 Ok(mut ready) => {
-                    let mut events = [EpollEvent::empty(); READY];
-                    let count = this.epoll.get_ref().0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
-                    if count == 0 {
+                    let mut keys = this.epoll.get_ref().ready().peekable();
+                    if keys.peek().is_none() {
                         ready.clear_ready();
                     }
                     drop(ready);
-                    for event in &events[..count] {
-                        this.read(event.data());
+                    for key in keys {
+                        this.read(key);
                     }
                 }
                 Err(cause) => return last_words(&format!("cannot read the output of jobs: {cause}")),
@@ -109,7 +105,7 @@ pub(super) async fn run(
         if let Some(done) = closing {
             this.close();
             // Whoever asked may have given up waiting.
-            if done.send(()).is_err() {}
+            done.send(()).unwrap_or_default();
             return;
         }
         this.flush();
@@ -150,7 +146,7 @@ impl Loop {
     fn add(&mut self, pipe: OwnedFd, owner: &Owner, run: RunId, pid: i32, stream: Stream) -> u64 {
         let key = self.next_key;
         self.next_key += 1;
-        if let Err(errno) = self.epoll.get_ref().0.add(&pipe, EpollEvent::new(EpollFlags::EPOLLIN, key)) {
+        if let Err(errno) = self.epoll.get_ref().add(&pipe, key) {
             last_words(&format!("cannot read the output of {owner}: {errno}"));
             return key;
         }
@@ -179,6 +175,9 @@ impl Loop {
     /// The end of a stream: what has no newline is a line all the same.
     fn remove(&mut self, key: u64) {
         let Some(source) = self.sources.remove(&key) else { return };
+        if let Err(errno) = self.epoll.get_ref().remove(&source.pipe) {
+            last_words(&format!("cannot let go of the output of {}: {errno}", source.owner));
+        }
         if !source.partial.is_empty() && self.shows_lines {
             self.encoder.begin(&source.owner, source.pid, source.stream);
             self.encoder.line(&mut self.out, without_cr(&source.partial));

@@ -176,3 +176,6 @@ impl CheckPolicy {
         actions
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,7 +187,6 @@ enum Phase {
 /// The life of one job.
 #[derive(Debug)]
 pub struct JobPolicy {
-    name: JobName,
     has_exec: bool,
     start: StartRule,
     wait_timeout: Option<Duration>,
@@ -218,7 +217,6 @@ impl JobPolicy {
     /// A job that has not started.
     pub fn new(spec: &JobSpec, around: Surroundings) -> Self {
         Self {
-            name: spec.name.clone(),
             has_exec: spec.exec.is_some(),
             start: spec.start.clone(),
             wait_timeout: spec.wait_timeout,
@@ -664,3 +662,6 @@ impl JobPolicy {
         vec![Action::Complete(completion), Action::Publish(EventCode::Stopped)]
     }
 }
+
+#[cfg(test)]
+mod tests;

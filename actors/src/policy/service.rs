@@ -512,27 +512,11 @@ pub fn vary(time: Duration, jitter: f64, random: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{IpAddr, Ipv4Addr};
 
     const MIDDLE: f64 = 0.5;
 
     fn spec(initial_status: Option<InitialStatus>) -> ServiceSpec {
-        ServiceSpec {
-            id: "web-host".to_owned(),
-            name: "web".to_owned(),
-            port: 80,
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            interfaces: Vec::new(),
-            tags: Vec::new(),
-            initial_status,
-            ttl: Duration::from_secs(5),
-            interval: Duration::from_secs(2),
-            enable_tag_override: false,
-            deregister_critical_after: None,
-            meta: Vec::new(),
-            weights: None,
-            tagged_addresses: Vec::new(),
-        }
+        ServiceSpec { initial_status, interval: Duration::from_secs(2), ..crate::testing::service("web") }
     }
 
     fn failed(critical: bool) -> Report {
@@ -809,21 +793,21 @@ mod tests {
                     assert!(timers.len() <= 4, "timers pile up: {timers:?}");
                 }
                 let answers = [Answer::Done, Answer::Differs, Answer::Unknown, Answer::Unsent, Answer::Failed];
-                let dice = random.fraction();
-                let pick = |n: usize| ((dice * 1000.0).fract() * f64::from(u32::try_from(n).unwrap())) as usize;
-                actions = match (dice * 9.0) as u32 {
+                let fraction = random.fraction();
+                let mut pick = |n: usize| random.below(u32::try_from(n).unwrap()) as usize;
+                actions = match pick(9) {
                     0 => policy.report(Report::Passed),
                     1 => policy.report(failed(false)),
                     2 => policy.report(failed(true)),
-                    3 => policy.maintenance(dice > 0.4),
-                    4 if dice < 0.46 => policy.report(Report::Withdraw),
+                    3 => policy.maintenance(fraction > 0.5),
+                    4 if fraction < 0.3 => policy.report(Report::Withdraw),
                     4 => policy.advertise(&spec, false),
                     5 if !timers.is_empty() => {
                         let timer = timers.swap_remove(pick(timers.len()));
                         policy.elapsed(timer)
                     }
                     _ => match under_way.take() {
-                        Some(id) => policy.answered(id, answers[pick(answers.len())], dice),
+                        Some(id) => policy.answered(id, answers[pick(answers.len())], fraction),
                         None => Vec::new(),
                     },
                 };

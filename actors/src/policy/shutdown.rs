@@ -195,3 +195,6 @@ impl ShutdownPolicy {
         if asked { 0 } else { self.first_failure.unwrap_or(0) }
     }
 }
+
+#[cfg(test)]
+mod tests;

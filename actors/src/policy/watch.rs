@@ -246,19 +246,10 @@ impl WatchPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::WatchName;
     use actix::clock::Instant as Clock;
 
     fn spec(interval: u64) -> WatchSpec {
-        WatchSpec {
-            name: WatchName::new("db"),
-            interval: Duration::from_secs(interval),
-            tags: Vec::new(),
-            dc: None,
-            stale: false,
-            min_instances: 1,
-            debounce: Duration::ZERO,
-        }
+        WatchSpec { interval: Duration::from_secs(interval), ..crate::testing::watch("db") }
     }
 
     fn now() -> Instant {

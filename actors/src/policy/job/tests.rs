@@ -1,0 +1,493 @@
+//! No runtime and no clock: things happen by name, and time is a number.
+
+use super::*;
+use crate::event::Exit;
+use crate::spec::Budget;
+use crate::testing::{job, millis, secs};
+
+/// A policy with the time that it is told.
+struct Life {
+    policy: JobPolicy,
+    now: Instant,
+}
+
+impl Life {
+    fn new(spec: &JobSpec) -> Self {
+        Self::among(spec, Surroundings { window: secs(5), closing_window: secs(5), ..Surroundings::default() })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant does; it is only added to")]
+    fn among(spec: &JobSpec, around: Surroundings) -> Self {
+        Self { policy: JobPolicy::new(spec, around), now: Instant::now() }
+    }
+
+    fn watched_by(spec: &JobSpec, name: &str, each: bool) -> Self {
+        let watchers = vec![Watcher { name: JobName::new(name), each }];
+        Self::among(spec, Surroundings { watchers, window: secs(5), closing_window: secs(5), maintenance: false })
+    }
+
+    fn after(&mut self, time: Duration) -> &mut Self {
+        self.now += time;
+        self
+    }
+
+    fn event(&mut self, event: &Event) -> Vec<Action> {
+        self.policy.event(event, self.now)
+    }
+
+    fn of(&mut self, code: EventCode, name: &str) -> Vec<Action> {
+        self.event(&Event::job(code, &JobName::new(name)))
+    }
+
+    fn exit(&mut self, run: u64, status: u8) -> Vec<Action> {
+        self.policy.ended(RunId(run), RunEnd::Exited(Exit::Status(status)), self.now, 0.5)
+    }
+
+    fn elapsed(&mut self, timer: Timer) -> Vec<Action> {
+        self.policy.elapsed(timer, self.now)
+    }
+
+    fn shutdown(&mut self, start_may_come: bool) -> Vec<Action> {
+        self.policy.shutdown(start_may_come, self.now)
+    }
+}
+
+fn run(number: u64) -> RunId {
+    RunId(number)
+}
+
+fn published(actions: &[Action]) -> Vec<EventCode> {
+    actions.iter().filter_map(|action| if let Action::Publish(code) = action { Some(*code) } else { None }).collect()
+}
+
+fn spawned(actions: &[Action]) -> Vec<RunId> {
+    actions.iter().filter_map(|action| if let Action::Spawn(run) = action { Some(*run) } else { None }).collect()
+}
+
+fn once(code: EventCode, source: &str) -> StartRule {
+    StartRule::Once(Event::job(code, &JobName::new(source)))
+}
+
+fn each(code: EventCode, source: &str) -> StartRule {
+    StartRule::Each(Event::job(code, &JobName::new(source)))
+}
+
+const END: [EventCode; 3] = [EventCode::ExitSuccess, EventCode::Stopping, EventCode::Stopped];
+
+#[test]
+fn a_job_runs_once_and_completes() {
+    let mut life = Life::new(&job("app"));
+    assert_eq!(life.event(&Event::STARTUP), [Action::Spawn(run(1)), Action::Check(CheckControl::Begin)]);
+    let actions = life.exit(1, 0);
+    assert_eq!(published(&actions), END);
+    assert!(actions.contains(&Action::Complete(Completion { code: Some(0), by_itself: true })));
+    assert_eq!(life.policy.state(), State::Stopped);
+}
+
+#[test]
+fn a_failed_run_says_why_before_the_job_completes() {
+    let mut life = Life::new(&job("app"));
+    life.event(&Event::STARTUP);
+    let actions = life.exit(1, 3);
+    assert_eq!(published(&actions), [EventCode::ExitFailed, EventCode::Stopping, EventCode::Stopped]);
+    assert!(actions.contains(&Action::Fail(RunEnd::Exited(Exit::Status(3)))));
+    assert!(actions.contains(&Action::Complete(Completion { code: Some(3), by_itself: true })));
+}
+
+#[test]
+fn restarts_are_spent_and_then_the_job_completes() {
+    let mut life = Life::new(&JobSpec { restarts: Budget::Limited(2), backoff: None, ..job("app") });
+    life.event(&Event::STARTUP);
+    assert_eq!(spawned(&life.exit(1, 0)), [run(2)]);
+    assert_eq!(spawned(&life.exit(2, 1)), [run(3)]);
+    assert_eq!(published(&life.exit(3, 0)), END);
+}
+
+#[test]
+fn a_quick_failure_pauses_before_the_second_restart() {
+    let mut life = Life::new(&JobSpec { restarts: Budget::Unlimited, ..job("app") });
+    life.event(&Event::STARTUP);
+    assert_eq!(spawned(&life.exit(1, 1)), [run(2)]);
+    assert!(life.exit(2, 1).contains(&Action::Arm(Timer::Restart(run(2)), millis(100))));
+    assert_eq!(life.policy.state(), State::Pausing);
+    assert_eq!(spawned(&life.elapsed(Timer::Restart(run(1)))), [], "a stale timer starts nothing");
+    assert_eq!(spawned(&life.elapsed(Timer::Restart(run(2)))), [run(3)]);
+}
+
+#[test]
+fn a_pause_never_delays_a_stop() {
+    let mut life = Life::new(&JobSpec { restarts: Budget::Unlimited, ..job("app") });
+    life.event(&Event::STARTUP);
+    life.exit(1, 1);
+    life.exit(2, 1);
+    assert_eq!(published(&life.shutdown(false)), [EventCode::Stopping, EventCode::Stopped]);
+    assert_eq!(life.elapsed(Timer::Restart(run(2))), []);
+}
+
+#[test]
+fn events_during_a_run_wait_in_line_and_are_not_merged() {
+    let mut life = Life::new(&JobSpec { start: each(EventCode::ExitSuccess, "tick"), ..job("app") });
+    assert_eq!(spawned(&life.of(EventCode::ExitSuccess, "tick")), [run(1)]);
+    for _ in 0..2 {
+        assert_eq!(life.of(EventCode::ExitSuccess, "tick"), []);
+    }
+    assert_eq!(spawned(&life.exit(1, 0)), [run(2)]);
+    assert_eq!(spawned(&life.exit(2, 0)), [run(3)]);
+    assert_eq!(spawned(&life.exit(3, 0)), []);
+    assert_eq!(life.policy.state(), State::Idle);
+    assert_eq!(spawned(&life.of(EventCode::ExitSuccess, "tick")), [run(4)]);
+}
+
+#[test]
+fn a_once_job_takes_its_event_once() {
+    let mut life = Life::new(&JobSpec { start: once(EventCode::StatusHealthy, "db"), ..job("app") });
+    assert_eq!(life.of(EventCode::StatusUnhealthy, "db"), []);
+    assert_eq!(spawned(&life.of(EventCode::StatusHealthy, "db")), [run(1)]);
+    assert_eq!(life.of(EventCode::StatusHealthy, "db"), []);
+    assert_eq!(published(&life.exit(1, 0)), END);
+}
+
+#[test]
+fn an_interval_job_runs_at_each_beat_as_often_as_its_restarts_say() {
+    let spec = JobSpec { start: StartRule::Interval(secs(10)), restarts: Budget::Limited(1), ..job("app") };
+    let mut life = Life::new(&spec);
+    let actions = life.event(&Event::STARTUP);
+    assert_eq!(spawned(&actions), [run(1)]);
+    assert!(actions.contains(&Action::Arm(Timer::Beat, secs(10))));
+    assert_eq!(spawned(&life.after(secs(1)).exit(1, 1)), []);
+    let actions = life.after(secs(9)).elapsed(Timer::Beat);
+    assert_eq!(spawned(&actions), [run(2)]);
+    assert!(actions.contains(&Action::Arm(Timer::Beat, secs(10))));
+    assert_eq!(published(&life.exit(2, 0)), END);
+    assert_eq!(life.elapsed(Timer::Beat), []);
+}
+
+#[test]
+fn beats_are_counted_from_start_to_start_however_late_one_is_served() {
+    let spec = JobSpec { start: StartRule::Interval(secs(10)), restarts: Budget::Unlimited, ..job("app") };
+    let mut life = Life::new(&spec);
+    life.event(&Event::STARTUP);
+    life.exit(1, 0);
+    assert!(life.after(secs(13)).elapsed(Timer::Beat).contains(&Action::Arm(Timer::Beat, secs(7))));
+    assert!(life.after(secs(60)).elapsed(Timer::Beat).contains(&Action::Arm(Timer::Beat, secs(10))));
+}
+
+#[test]
+fn a_beat_during_a_run_is_remembered_once() {
+    let spec = JobSpec { start: StartRule::Interval(secs(1)), restarts: Budget::Unlimited, ..job("app") };
+    let mut life = Life::new(&spec);
+    life.event(&Event::STARTUP);
+    for _ in 0..3 {
+        assert_eq!(spawned(&life.after(secs(1)).elapsed(Timer::Beat)), []);
+    }
+    assert_eq!(spawned(&life.exit(1, 0)), [run(2)]);
+    assert_eq!(spawned(&life.exit(2, 0)), []);
+}
+
+#[test]
+fn a_run_that_takes_too_long_is_killed_and_a_stale_timeout_is_not() {
+    let mut life = Life::new(&JobSpec { timeout: Some(secs(3)), restarts: Budget::Limited(1), ..job("app") });
+    assert!(life.event(&Event::STARTUP).contains(&Action::Arm(Timer::Run(run(1)), secs(3))));
+    assert_eq!(life.elapsed(Timer::Run(run(1))), [Action::TimedOut(run(1))]);
+    life.exit(1, 137);
+    assert_eq!(life.elapsed(Timer::Run(run(1))), []);
+    assert_eq!(life.elapsed(Timer::Run(run(2))), [Action::TimedOut(run(2))]);
+}
+
+#[test]
+fn a_job_gives_up_its_wait_without_an_exit() {
+    let spec = JobSpec { start: once(EventCode::StatusHealthy, "db"), wait_timeout: Some(secs(3)), ..job("app") };
+    let mut life = Life::new(&spec);
+    assert_eq!(life.event(&Event::STARTUP), [Action::Arm(Timer::Wait, secs(3))]);
+    let actions = life.elapsed(Timer::Wait);
+    assert_eq!(published(&actions), [EventCode::TimerExpired, EventCode::Stopping, EventCode::Stopped]);
+    assert!(actions.contains(&Action::Complete(Completion { code: None, by_itself: true })));
+    assert_eq!(life.of(EventCode::StatusHealthy, "db"), []);
+}
+
+#[test]
+fn the_wait_is_over_when_the_job_has_started() {
+    let spec = JobSpec { start: once(EventCode::StatusHealthy, "db"), wait_timeout: Some(secs(3)), ..job("app") };
+    let mut life = Life::new(&spec);
+    life.event(&Event::STARTUP);
+    assert!(life.of(EventCode::StatusHealthy, "db").contains(&Action::Disarm(Timer::Wait)));
+    assert_eq!(life.elapsed(Timer::Wait), []);
+}
+
+#[test]
+fn a_job_without_exec_starts_and_stays_until_the_shutdown() {
+    let mut life = Life::new(&JobSpec { exec: None, ..job("app") });
+    assert_eq!(life.event(&Event::STARTUP), [Action::Check(CheckControl::Begin)]);
+    assert_eq!(life.policy.state(), State::Idle);
+    assert_eq!(published(&life.shutdown(false)), [EventCode::Stopping, EventCode::Stopped]);
+}
+
+#[test]
+fn a_running_job_gets_a_term_then_a_kill_and_is_then_abandoned() {
+    let mut life = Life::new(&job("app"));
+    life.event(&Event::STARTUP);
+    let actions = life.shutdown(false);
+    assert_eq!(published(&actions), [EventCode::Stopping]);
+    assert!(actions.contains(&Action::Terminate(run(1))));
+    assert!(actions.contains(&Action::Arm(Timer::Kill(run(1)), secs(5))));
+    assert_eq!(life.elapsed(Timer::Kill(run(1))), [Action::Kill(run(1)), Action::Arm(Timer::Abandon(run(1)), ABANDON)]);
+    assert_eq!(published(&life.elapsed(Timer::Abandon(run(1)))), [EventCode::Stopped]);
+    assert_eq!(life.exit(1, 0), [], "what was abandoned may end at last");
+}
+
+#[test]
+fn the_exit_comes_before_the_stopped_and_restarts_nothing() {
+    let mut life = Life::new(&JobSpec { restarts: Budget::Unlimited, ..job("app") });
+    life.event(&Event::STARTUP);
+    life.shutdown(false);
+    let actions = life.exit(1, 9);
+    assert_eq!(published(&actions), [EventCode::ExitFailed, EventCode::Stopped]);
+    assert!(actions.contains(&Action::Complete(Completion { code: Some(9), by_itself: false })));
+}
+
+#[test]
+fn a_stop_waits_for_the_watchers_of_stopping() {
+    let mut life = Life::watched_by(&JobSpec { stop_timeout: Some(secs(2)), ..job("app") }, "pre", false);
+    life.event(&Event::STARTUP);
+    let actions = life.shutdown(false);
+    assert_eq!(published(&actions), [EventCode::Stopping]);
+    assert!(actions.contains(&Action::Arm(Timer::StopWait, secs(2))));
+    assert!(!actions.contains(&Action::Terminate(run(1))));
+    assert_eq!(life.of(EventCode::ExitSuccess, "pre"), []);
+    assert!(life.of(EventCode::Stopped, "pre").contains(&Action::Terminate(run(1))));
+}
+
+#[test]
+fn the_wait_for_watchers_ends_at_stop_timeout() {
+    let mut life = Life::watched_by(&JobSpec { stop_timeout: Some(secs(2)), ..job("app") }, "pre", false);
+    life.event(&Event::STARTUP);
+    life.shutdown(false);
+    assert!(life.elapsed(Timer::StopWait).contains(&Action::Terminate(run(1))));
+    assert_eq!(life.of(EventCode::Stopped, "pre"), []);
+}
+
+#[test]
+fn outside_a_shutdown_the_run_of_an_each_watcher_is_enough() {
+    let mut life = Life::watched_by(&job("app"), "pre", true);
+    life.event(&Event::STARTUP);
+    assert_eq!(published(&life.exit(1, 0)), [EventCode::ExitSuccess, EventCode::Stopping]);
+    assert_eq!(published(&life.of(EventCode::ExitFailed, "pre")), [EventCode::Stopped]);
+}
+
+#[test]
+fn a_completing_job_waits_for_its_watchers_without_limit_until_a_shutdown_sets_one() {
+    let mut life = Life::watched_by(&job("app"), "pre", false);
+    life.event(&Event::STARTUP);
+    assert!(!life.exit(1, 0).iter().any(|action| matches!(action, Action::Arm(Timer::StopWait, _))));
+    assert_eq!(life.shutdown(false), [Action::Arm(Timer::StopWait, secs(5))]);
+    assert_eq!(published(&life.elapsed(Timer::StopWait)), [EventCode::Stopped]);
+}
+
+#[test]
+fn a_watcher_that_stopped_long_ago_is_not_waited_for() {
+    let mut life = Life::watched_by(&job("app"), "pre", false);
+    life.event(&Event::STARTUP);
+    life.of(EventCode::Stopped, "pre");
+    assert!(life.shutdown(false).contains(&Action::Terminate(run(1))));
+}
+
+#[test]
+fn a_job_at_the_stop_of_another_stands_by_and_runs_within_its_window() {
+    let mut life = Life::new(&JobSpec { start: once(EventCode::Stopped, "db"), ..job("post") });
+    assert_eq!(life.shutdown(true), [Action::StandBy]);
+    let actions = life.of(EventCode::Stopped, "db");
+    assert_eq!(spawned(&actions), [run(1)]);
+    assert!(actions.contains(&Action::Arm(Timer::Window(run(1)), secs(5))));
+    assert_eq!(life.elapsed(Timer::Window(run(1))), [Action::Kill(run(1))]);
+    assert_eq!(published(&life.exit(1, 0)), END);
+}
+
+#[test]
+fn a_job_at_a_stop_that_never_comes_stops_without_running() {
+    let spec = JobSpec { start: once(EventCode::Stopped, "db"), ..job("post") };
+    assert_eq!(published(&Life::new(&spec).shutdown(false)), [EventCode::Stopping, EventCode::Stopped]);
+    let mut life = Life::watched_by(&spec, "other", false);
+    life.shutdown(true);
+    assert_eq!(published(&life.policy.stand_down()), [EventCode::Stopping, EventCode::Stopped]);
+}
+
+#[test]
+fn a_shutdown_lets_a_job_at_a_stop_finish_its_run_but_not_restart() {
+    let spec = JobSpec { start: each(EventCode::Stopped, "db"), restarts: Budget::Limited(9), ..job("post") };
+    let mut life = Life::new(&spec);
+    life.of(EventCode::Stopped, "db");
+    life.of(EventCode::Stopped, "db");
+    assert_eq!(life.shutdown(true), [Action::Arm(Timer::Window(run(1)), secs(5))]);
+    assert_eq!(published(&life.exit(1, 0)), END);
+}
+
+#[test]
+fn a_job_that_waits_for_the_shutdown_runs_in_it() {
+    let mut life = Life::new(&JobSpec { start: StartRule::Once(Event::SHUTDOWN), ..job("last") });
+    assert_eq!(spawned(&life.shutdown(false)), [run(1)]);
+    assert_eq!(life.event(&Event::SHUTDOWN), []);
+    assert_eq!(published(&life.exit(1, 0)), END);
+}
+
+#[test]
+fn health_counts_from_the_first_start_to_the_stop_but_not_in_maintenance() {
+    let mut life = Life::new(&JobSpec { restarts: Budget::Limited(1), ..job("app") });
+    assert_eq!(life.policy.checked(Checked::Passed), []);
+    life.event(&Event::STARTUP);
+    let healthy = [Action::Publish(EventCode::StatusHealthy), Action::Tell(Report::Passed)];
+    assert_eq!(life.policy.checked(Checked::Passed), healthy);
+    assert_eq!(life.policy.health(), Health::Healthy);
+    life.exit(1, 0);
+    assert_eq!(life.event(&Event::ENTER_MAINTENANCE), [Action::Check(CheckControl::Pause)]);
+    assert_eq!(life.policy.checked(Checked::Passed), []);
+    assert_eq!(life.event(&Event::EXIT_MAINTENANCE), [Action::Check(CheckControl::Resume)]);
+    assert_eq!(life.policy.health(), Health::Unknown);
+    life.shutdown(false);
+    assert_eq!(life.policy.checked(Checked::Passed), []);
+}
+
+#[test]
+fn the_nth_failure_in_a_row_is_critical() {
+    let mut health = crate::testing::check("false");
+    health.failures = Some(2);
+    let mut life = Life::new(&JobSpec { health: Some(health), ..job("app") });
+    life.event(&Event::STARTUP);
+    let mut critical = |checked: Checked| {
+        let actions = life.policy.checked(checked);
+        actions.iter().any(|action| matches!(action, Action::Tell(Report::Failed { critical: true, .. })))
+    };
+    let failed = || Checked::Failed("x".to_owned());
+    assert_eq!([critical(failed()), critical(failed()), critical(failed())], [false, true, false]);
+    critical(Checked::Passed);
+    assert_eq!([critical(failed()), critical(failed())], [false, true]);
+}
+
+/// Random histories: whatever happens in whatever order, a job's runs never overlap, restarts stay within their budget,
+/// its stop is announced once, and nothing follows its completion. A failure prints the seed.
+#[test]
+fn invariants_hold_in_random_histories() {
+    for seed in 1..=3000 {
+        let result = std::panic::catch_unwind(|| random_history(seed));
+        assert!(result.is_ok(), "seed {seed}");
+    }
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+fn random_spec(dice: &mut Dice) -> JobSpec {
+    let start = match dice.below(6) {
+        0 => StartRule::Once(Event::STARTUP),
+        1 => once(EventCode::StatusHealthy, "db"),
+        2 => each(EventCode::StatusHealthy, "db"),
+        3 => StartRule::Interval(secs(1)),
+        4 => once(EventCode::Stopped, "db"),
+        _ => StartRule::Once(Event::SHUTDOWN),
+    };
+    let restarts = if dice.below(3) == 0 { Budget::Unlimited } else { Budget::Limited(dice.below(4)) };
+    JobSpec {
+        start,
+        restarts,
+        timeout: (dice.below(2) == 0).then(|| secs(2)),
+        wait_timeout: (dice.below(3) == 0).then(|| secs(3)),
+        stop_timeout: (dice.below(2) == 0).then(|| secs(1)),
+        exec: if dice.below(10) == 0 { None } else { job("app").exec },
+        ..job("app")
+    }
+}
+
+fn random_history(seed: u64) {
+    let mut dice = Dice(seed);
+    let spec = random_spec(&mut dice);
+    let limit = match (&spec.restarts, &spec.start) {
+        (Budget::Limited(_), StartRule::Each(_)) | (Budget::Unlimited, _) => None,
+        (Budget::Limited(restarts), _) => Some(restarts + 1),
+    };
+    let mut life =
+        if dice.below(3) == 0 { Life::watched_by(&spec, "pre", dice.below(2) == 0) } else { Life::new(&spec) };
+    let (mut runs, mut alive, mut killed, mut stopping, mut complete) = (0u64, None, false, 0, 0);
+    let mut armed: Vec<Timer> = Vec::new();
+    let mut shut = false;
+    for step in 0..80 {
+        life.after(millis(dice.below(1500)));
+        let actions = match dice.below(10) {
+            0 => life.event(&Event::STARTUP),
+            1 => life.of(EventCode::StatusHealthy, "db"),
+            2 => life.of(EventCode::Stopped, "db"),
+            3 => life.of(EventCode::Stopped, "pre"),
+            4 if step > 40 => {
+                shut = true;
+                life.shutdown(dice.below(2) == 0)
+            }
+            5 if !armed.is_empty() => {
+                let at = usize::try_from(dice.below(armed.len() as u64)).unwrap();
+                life.elapsed(armed[at])
+            }
+            6 => life.event(&Event::ENTER_MAINTENANCE),
+            7 => life.policy.checked(Checked::Passed),
+            _ => match alive.take() {
+                Some(RunId(number)) => {
+                    let status = u8::try_from(dice.below(2)).unwrap();
+                    life.exit(number, if killed { 137 } else { status })
+                }
+                None => Vec::new(),
+            },
+        };
+        for action in actions {
+            assert_eq!(
+                complete,
+                u64::from(matches!(action, Action::Publish(EventCode::Stopped))),
+                "after completion: {action:?}"
+            );
+            match action {
+                Action::Spawn(next) => {
+                    assert_eq!(alive, None, "two runs at once");
+                    assert_eq!(next, RunId(runs + 1));
+                    (runs, alive, killed) = (runs + 1, Some(next), false);
+                    assert!(limit.is_none_or(|limit| runs <= limit), "more runs than restarts allow");
+                }
+                Action::Kill(run) | Action::TimedOut(run) | Action::Terminate(run) => {
+                    // One that was given up may have ended since.
+                    killed = killed || alive == Some(run);
+                }
+                Action::Publish(EventCode::Stopping) => stopping += 1,
+                Action::Publish(EventCode::Stopped) => complete = 2,
+                Action::Complete(_) => complete += 1,
+                Action::Arm(timer, _) => armed.push(timer),
+                Action::Publish(_)
+                | Action::Fail(_)
+                | Action::Disarm(_)
+                | Action::Check(_)
+                | Action::Tell(_)
+                | Action::StandBy => {}
+            }
+            assert!(stopping <= 1, "stopping was announced twice");
+        }
+        if complete == 2 {
+            return;
+        }
+    }
+    // Nothing in a shutdown waits without a limit: once all timers have gone off it is over.
+    if shut {
+        for _ in 0..10 {
+            for timer in armed.clone() {
+                for action in life.after(secs(10)).elapsed(timer) {
+                    if let Action::Arm(timer, _) = action {
+                        armed.push(timer);
+                    }
+                }
+            }
+            if let State::Running(RunId(number)) = life.policy.state() {
+                life.exit(number, 137);
+            }
+            life.policy.stand_down();
+        }
+        assert_eq!(life.policy.state(), State::Stopped, "a shutdown without end");
+    }
+}

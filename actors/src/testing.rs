@@ -1,0 +1,186 @@
+//! For tests: builders of specs, probes, and waiting for a condition. Behind the feature `testing`.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::mpsc;
+
+use crate::event::{Event, JobName, WatchName};
+use crate::spec::{
+    Backoff, Budget, ConsulSpec, ControlSpec, Exec, HealthSpec, JobSpec, LoggingSpec, OutputSpec, ServiceSpec, Spec,
+    StartRule, TlsSpec, WatchSpec,
+};
+
+/// So many seconds.
+pub const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// So many milliseconds.
+pub const fn millis(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// A job that runs `sh -c script` at start-up, once.
+pub fn shell(name: &str, script: &str) -> JobSpec {
+    let exec = Exec { program: "sh".into(), args: vec!["-c".into(), script.into()] };
+    JobSpec {
+        name: JobName::new(name),
+        exec: Some(exec),
+        start: StartRule::Once(Event::STARTUP),
+        wait_timeout: None,
+        restarts: Budget::Limited(0),
+        timeout: None,
+        stop_timeout: None,
+        backoff: Some(Backoff::default()),
+        main: false,
+        output: OutputSpec::default(),
+        env: Vec::new(),
+        health: None,
+        service: None,
+    }
+}
+
+/// A job that runs `true` at start-up, once.
+pub fn job(name: &str) -> JobSpec {
+    shell(name, "true")
+}
+
+/// A check that runs `sh -c script` every second.
+pub fn check(script: &str) -> HealthSpec {
+    HealthSpec {
+        exec: Some(Exec { program: "sh".into(), args: vec!["-c".into(), script.into()] }),
+        interval: secs(1),
+        ttl: secs(5),
+        timeout: Some(secs(1)),
+        failures: None,
+        output: OutputSpec::default(),
+    }
+}
+
+/// A service at 10.1.2.3:8000 that is heartbeaten every second.
+pub fn service(name: &str) -> ServiceSpec {
+    ServiceSpec {
+        id: format!("{name}-host"),
+        name: name.to_owned(),
+        port: 8000,
+        address: [10, 1, 2, 3].into(),
+        interfaces: vec!["static:10.1.2.3".to_owned()],
+        tags: Vec::new(),
+        initial_status: None,
+        ttl: secs(5),
+        interval: secs(1),
+        enable_tag_override: false,
+        deregister_critical_after: None,
+        meta: Vec::new(),
+        weights: None,
+        tagged_addresses: Vec::new(),
+    }
+}
+
+/// A watch that looks every second.
+pub fn watch(name: &str) -> WatchSpec {
+    WatchSpec {
+        name: WatchName::new(name),
+        interval: secs(1),
+        tags: Vec::new(),
+        dc: None,
+        stale: false,
+        min_instances: 1,
+        debounce: Duration::ZERO,
+    }
+}
+
+/// Consul at this address, without TLS and token.
+pub fn consul(address: &str) -> ConsulSpec {
+    ConsulSpec { address: address.to_owned(), https: false, token: None, token_file: None, tls: TlsSpec::default() }
+}
+
+/// A config of these jobs, with a window of one second.
+pub fn config(jobs: Vec<JobSpec>) -> Spec {
+    Spec {
+        jobs,
+        watches: Vec::new(),
+        stop_timeout: secs(1),
+        catalog: None,
+        telemetry: None,
+        control: ControlSpec { socket: "/nonexistent/containerpilot.socket".into(), is_default: false },
+        logging: LoggingSpec::default(),
+        warnings: Vec::new(),
+    }
+}
+
+/// What an actor that stands in for a neighbour was sent.
+#[derive(Debug)]
+pub struct Probe<M>(mpsc::UnboundedReceiver<M>);
+
+impl<M: Debug> Probe<M> {
+    /// Whether nothing has come since the last look.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Everything that has come so far.
+    pub fn take(&mut self) -> Vec<M> {
+        let mut taken = Vec::new();
+        while let Ok(message) = self.0.try_recv() {
+            taken.push(message);
+        }
+        taken
+    }
+
+    /// The next message; panics after `limit`.
+    pub async fn next(&mut self, limit: Duration) -> M {
+        match tokio::time::timeout(limit, self.0.recv()).await {
+            Ok(Some(message)) => message,
+            Ok(None) => panic!("the probe's actor is gone"),
+            Err(_) => panic!("no message within {limit:?}"),
+        }
+    }
+}
+
+struct ProbeActor<M>(mpsc::UnboundedSender<M>);
+
+impl<M: Unpin + 'static> Actor for ProbeActor<M> {
+    type Context = Context<Self>;
+}
+
+impl<M: Message<Result = ()> + Unpin + 'static> Handler<M> for ProbeActor<M> {
+    type Result = ();
+
+    fn handle(&mut self, message: M, _ctx: &mut Context<Self>) {
+        // A test that has let go of its probe no longer wants to know.
+        drop(self.0.send(message));
+    }
+}
+
+/// An actor that keeps what it is sent, and a view of that.
+pub fn probe<M>() -> (Recipient<M>, Probe<M>)
+where
+    M: Message<Result = ()> + Send + Unpin + 'static,
+{
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (ProbeActor(sender).start().recipient(), Probe(receiver))
+}
+
+/// Waits for a condition; panics with the last state after `limit`.
+pub async fn until<T: Debug>(limit: Duration, mut state: impl FnMut() -> T, holds: impl Fn(&T) -> bool) -> T {
+    let deadline = actix::clock::Instant::now() + limit;
+    loop {
+        let seen = state();
+        if holds(&seen) {
+            return seen;
+        }
+        assert!(actix::clock::Instant::now() < deadline, "not so within {limit:?}; last seen: {seen:#?}");
+        actix::clock::sleep(millis(5)).await;
+    }
+}
+
+/// Held by tests that have children: `waitpid(-1)` is for the whole process.
+pub async fn one_at_a_time() -> tokio::sync::OwnedSemaphorePermit {
+    static TURN: std::sync::OnceLock<Arc<tokio::sync::Semaphore>> = std::sync::OnceLock::new();
+    let turn = TURN.get_or_init(|| Arc::new(tokio::sync::Semaphore::new(1))).clone();
+    turn.acquire_owned().await.expect("nobody closes the semaphore")
+}

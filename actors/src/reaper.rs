@@ -75,7 +75,7 @@ pub enum SpawnError {
     #[error("cannot run `{0}`: an argument holds a NUL byte")]
     Nul(String),
     /// The operating system refused.
-    #[error("cannot run `{program}`: {}", lower(.errno.desc()))]
+    #[error("cannot run `{program}`: {}", sys::describe(*.errno))]
     Refused {
         /// The path.
         program: String,
@@ -92,11 +92,6 @@ impl SpawnError {
             Self::Nul(_) | Self::Refused { .. } => 126,
         }
     }
-}
-
-fn lower(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 #[derive(Debug)]
@@ -184,7 +179,7 @@ impl Reaper {
         };
         let Some(pid) = self.pids.get(&(owner, run)) else { return };
         if let Err(errno) = sys::signal_group(*pid, number) {
-            warn!(self.log, "cannot signal a process group"; "process" => *pid, "signal" => number, "error" => errno.desc());
+            warn!(self.log, "cannot signal a process group"; "process" => *pid, "signal" => number, "error" => sys::describe(errno));
         }
     }
 
@@ -199,7 +194,7 @@ impl Reaper {
             if running.is_some() {
                 // The zombie keeps the group's id from being given to somebody else until it is reaped.
                 if let Err(errno) = sys::signal_group(ended.pid, sys::TERMINATE) {
-                    debug!(self.log, "cannot end the rest of a group"; "process" => ended.pid, "error" => errno.desc());
+                    debug!(self.log, "cannot end the rest of a group"; "process" => ended.pid, "error" => sys::describe(errno));
                 }
             }
             sys::reap(ended.pid);

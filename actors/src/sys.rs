@@ -26,6 +26,14 @@ pub use nix::sys::signal::Signal as UnixSignal;
 /// Signals as a descriptor.
 pub use nix::sys::signalfd::SignalFd;
 
+/// What an error number means, in libc's words, which are those that people search for; lower case.
+pub fn describe(errno: Errno) -> String {
+    let text = io::Error::from(errno).to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = words.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
 /// The number of SIGTERM.
 pub const TERMINATE: i32 = libc::SIGTERM;
 /// The number of SIGKILL.

@@ -24,6 +24,6 @@ impl Random {
     /// The next number, below this one; 0 below 0.
     pub fn below(&mut self, limit: u32) -> u32 {
         self.fraction();
-        u32::try_from((self.0 >> 32) * u64::from(limit) >> 32).unwrap_or(0)
+        u32::try_from(((self.0 >> 32) * u64::from(limit)) >> 32).unwrap_or(0)
     }
 }

@@ -292,7 +292,6 @@ mod tests {
     fn each_change_makes_its_events_once() {
         let at = now();
         let mut policy = idle(&spec(1), at);
-        let mut id = 2;
         let cases: [(&[u16], Option<EventCode>); 6] = [
             (&[], None),
             (&[1, 2], Some(EventCode::StatusHealthy)),
@@ -301,11 +300,10 @@ mod tests {
             (&[], Some(EventCode::StatusUnhealthy)),
             (&[], None),
         ];
-        for (ports, code) in cases {
+        for (id, (ports, code)) in (2..).zip(cases) {
             let mut want: Vec<Action> = code.map(change).into_iter().flatten().collect();
             want.push(query(id + 1, id + 100));
             assert_eq!(policy.answered(QueryId(id), answer(id + 100, ports), at), want, "{ports:?}");
-            id += 1;
         }
     }
 

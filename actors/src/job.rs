@@ -290,6 +290,19 @@ impl Handler<ReplaceCheck> for JobActor {
     }
 }
 
+/// The catalog's actor died, and this is the new one.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReplaceCatalog(pub Recipient<CatalogCommand>);
+
+impl Handler<ReplaceCatalog> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, msg: ReplaceCatalog, _ctx: &mut Self::Context) {
+        self.neighbours.catalog = Some(msg.0);
+    }
+}
+
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct TimerElapsed(Timer);

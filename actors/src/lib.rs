@@ -3,6 +3,7 @@
 //! It starts from plain values (`spec`) and knows nothing of JSON5, templates, flags or files.
 
 pub mod bus;
+pub mod consul_agent;
 pub mod control;
 pub mod duration;
 pub mod event;
@@ -25,3 +26,4 @@ pub mod sys;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod watch;

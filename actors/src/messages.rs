@@ -1,18 +1,21 @@
 //! What crosses from one actor to another: commands, facts and queries. Plain values and recipients, no policy.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 
+use crate::consul_agent::RequestError;
 use crate::control::Socket;
 use crate::event::{Event, JobName, Owner, RunEnd, RunId, WatchName};
 use crate::metrics::Histogram;
+use crate::policy::contact::Contact;
 use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State, Surroundings};
 use crate::policy::reload::Diff;
+use crate::policy::watch::Instance;
 use crate::spec::{ControlSpec, Exec, MetricSpec, OutputSpec, ServiceSpec, StartRule};
 
 impl Message for Event {
@@ -271,6 +274,10 @@ pub enum ActorId {
     Job(JobName),
     /// That of a health check.
     Check(JobName),
+    /// That of a watch, by its number.
+    Watch(u64),
+    /// That of the catalog.
+    Catalog,
     /// The control socket's.
     Control,
     /// The telemetry port's.
@@ -327,13 +334,22 @@ pub struct Overview {
     /// In the config's order.
     pub jobs: Vec<JobEntry>,
     /// In the config's order.
-    pub watches: Vec<WatchName>,
+    pub watches: Vec<WatchEntry>,
     /// The service of the metrics port, if there is one.
     pub telemetry: Option<ServiceSpec>,
     /// Whether the process is in maintenance.
     pub maintenance: bool,
     /// Whether everything is about to end.
     pub ending: bool,
+}
+
+/// A watch, and whom to ask about it.
+#[derive(Clone, Debug)]
+pub struct WatchEntry {
+    /// Which.
+    pub name: WatchName,
+    /// Knows what it has seen; nobody without a catalog.
+    pub watch: Option<Recipient<WatchStatusQuery>>,
 }
 
 /// A job, and whom to ask about it.
@@ -356,11 +372,69 @@ pub struct JobEntry {
 }
 
 /// What a catalog is told of services. One request of each is enough: newer news of a service replaces older.
-#[derive(Clone, Debug, PartialEq, Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum CatalogCommand {
     /// A job with a service exists; register it at once if it has an initial status.
     Advertise(ServiceSpec),
+    /// A service without a job exists, which is well as long as we are.
+    AdvertiseAlways(ServiceSpec),
+    /// The address of this service is another one now.
+    Readdress(JobName, IpAddr),
     /// News of the service of this job.
     News(JobName, Report),
+    /// The process enters maintenance, or leaves it.
+    Maintenance(bool),
+    /// Take everything out, and say when it is gone.
+    Finish(Recipient<CatalogFinished>),
+    /// Do nothing more.
+    Abandon,
+}
+
+/// The catalog has nothing of us any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct CatalogFinished;
+
+/// How a request to the catalog went, for those who keep the log of its outages.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct CatalogContact {
+    /// Whose request: a service, or a watch as `watch.NAME`.
+    pub who: String,
+    /// How it went.
+    pub contact: Contact,
+    /// Why it failed; empty if it did not.
+    pub reason: String,
+}
+
+impl CatalogContact {
+    /// From what became of a request.
+    pub fn new(who: &str, error: Option<&RequestError>) -> Self {
+        let contact = match error {
+            None => Contact::Good,
+            Some(error) if error.is_refusal() => Contact::Refused,
+            Some(_) => Contact::Lost,
+        };
+        Self { who: who.to_owned(), contact, reason: error.map(RequestError::to_string).unwrap_or_default() }
+    }
+}
+
+/// Stop watching: whatever is under way is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct StopWatching;
+
+/// What a watch has seen.
+#[derive(Debug, Message)]
+#[rtype(result = "WatchStatus")]
+pub struct WatchStatusQuery;
+
+/// What a watch has seen.
+#[derive(Clone, Debug, PartialEq, Eq, MessageResponse)]
+pub struct WatchStatus {
+    /// Which watch.
+    pub name: WatchName,
+    /// The instances of its last good answer, in order; `None` before the first.
+    pub instances: Option<Vec<Instance>>,
 }

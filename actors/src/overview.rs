@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use crate::messages::{CheckDurations, JobEntry, JobStatus, JobStatusQuery, Overview, OverviewQuery};
+use crate::event::WatchName;
+use crate::messages::{CheckDurations, JobEntry, JobStatus, JobStatusQuery, Overview, OverviewQuery, WatchStatusQuery};
 use crate::metrics::Histogram;
 use crate::policy::job::{Health, State};
 
@@ -25,10 +26,12 @@ pub struct JobReport {
 /// Everything as it is.
 #[derive(Debug)]
 pub struct Report {
-    /// What does not belong to one job. Its jobs are in `jobs`.
+    /// What does not belong to one of them. Its jobs and watches are in `jobs` and `watches`.
     pub overview: Overview,
     /// In the config's order.
     pub jobs: Vec<JobReport>,
+    /// In the config's order: a watch, and how many instances it has seen last, if it ever had an answer.
+    pub watches: Vec<(WatchName, Option<usize>)>,
 }
 
 /// Nobody has said in time how things are.
@@ -67,7 +70,19 @@ pub async fn report(
             };
             jobs.push(JobReport { entry, status, checks });
         }
-        Ok(Report { overview, jobs })
+        let asked: Vec<_> = std::mem::take(&mut overview.watches)
+            .into_iter()
+            .map(|entry| (entry.name, entry.watch.map(|watch| watch.send(WatchStatusQuery))))
+            .collect();
+        let mut watches = Vec::with_capacity(asked.len());
+        for (name, status) in asked {
+            let status = match status {
+                Some(status) => status.await.ok(),
+                None => None,
+            };
+            watches.push((name, status.and_then(|status| Some(status.instances?.len()))));
+        }
+        Ok(Report { overview, jobs, watches })
     };
     actix::clock::timeout(PATIENCE, all).await.unwrap_or(Err(NoAnswer))
 }

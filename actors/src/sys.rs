@@ -459,3 +459,13 @@ pub fn watch_stream(stream: std::os::unix::net::UnixStream) -> io::Result<AsyncF
     // SAFETY: the stream owns its descriptor and gives it to nobody, so it stays open and the same while registered.
     Ok(unsafe { AsyncFd::register_with_interest(stream, interest) }?)
 }
+
+/// Has the kernel notice within half a minute that the other side of an idle connection is gone.
+pub fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
+    use nix::sys::socket::{setsockopt, sockopt};
+    setsockopt(socket, sockopt::KeepAlive, &true)?;
+    setsockopt(socket, sockopt::TcpKeepIdle, &10)?;
+    setsockopt(socket, sockopt::TcpKeepInterval, &5)?;
+    setsockopt(socket, sockopt::TcpKeepCount, &3)?;
+    Ok(())
+}

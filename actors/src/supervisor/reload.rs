@@ -103,6 +103,7 @@ impl Supervisor {
         }
         self.change_addresses(&old);
         self.change_telemetry();
+        self.change_catalog(&old, ctx);
         self.perform_step(step, ctx);
         self.update_jobs(true);
     }

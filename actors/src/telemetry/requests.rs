@@ -1,5 +1,6 @@
 //! What each path of the telemetry port means.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -39,6 +40,7 @@ async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
         tokio::task::spawn_blocking(move || (process::of_jobs(pids), process::own())).await.map_err(|_| NoAnswer)?;
     let mut exposition = Exposition::default();
     events(counts, &mut exposition);
+    watches(&report, &mut exposition);
     jobs(&report, &figures, &mut exposition);
     let name = "containerpilot_event_loop_lag_seconds";
     exposition.family(name, "gauge", "how long the last scrape waited for the event loop to answer");
@@ -120,6 +122,20 @@ fn jobs(report: &Report, figures: &[Option<Figures>], exposition: &mut Expositio
     }
 }
 
+/// Two watches may look at one service, with different tags; a sample is there once.
+fn watches(report: &Report, exposition: &mut Exposition) {
+    let name = "containerpilot_watch_instances";
+    let seen: BTreeMap<&str, usize> =
+        report.watches.iter().rev().filter_map(|(watch, count)| Some((watch.as_str(), (*count)?))).collect();
+    if seen.is_empty() {
+        return;
+    }
+    exposition.family(name, "gauge", "gauge of instances found for each ContainerPilot watch, partitioned by service");
+    for (watch, count) in seen {
+        exposition.sample(name, &[("service", watch)], count as f64);
+    }
+}
+
 /// 3.8's words.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -153,12 +169,12 @@ impl<'a> ServiceBody<'a> {
 }
 
 async fn status(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
-    let Report { overview, jobs } = overview::report(&neighbours.supervisor, |_| true, false).await?;
+    let Report { overview, jobs, watches } = overview::report(&neighbours.supervisor, |_| true, false).await?;
     let mut body = StatusBody {
         version: env!("CARGO_PKG_VERSION"),
         jobs: Vec::new(),
         services: Vec::new(),
-        watches: overview.watches.iter().map(|watch| watch.as_str()).collect(),
+        watches: watches.iter().map(|(name, _)| name.as_str()).collect(),
     };
     for job in &jobs {
         let status = job.health(overview.maintenance);

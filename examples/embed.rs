@@ -67,7 +67,7 @@ fn run() -> std::io::Result<u8> {
     let sink = Sink::open(&LogOutput::Stdout)?;
     let (nothing, signals) = (File::open("/dev/null")?, sys::signal_fd()?);
     actix::System::new().block_on(async move {
-        let pump = Pump::start(&actix::Arbiter::new().handle(), sink, LogFormat::Default, LogLevel::Info);
+        let pump = Pump::start(&actix::Arbiter::new().handle(), sink, LogFormat::Default, LogLevel::Info)?;
         let (finished, status) = tokio::sync::oneshot::channel();
         let environment = std::env::vars_os().collect();
         let log = Logger::root(Discard, o!());

@@ -57,9 +57,10 @@ pub fn run(
     let signals = sys::signal_fd().map_err(system("listen to signals"))?;
     let nothing = File::open("/dev/null").map_err(system("open /dev/null"))?;
     let runtime = actix::System::new();
-    Ok(runtime.block_on(async move {
+    runtime.block_on(async move {
         let arbiter = actix::Arbiter::new();
-        let pump = Pump::start(&arbiter.handle(), sink, spec.logging.format, spec.logging.level);
+        let pump = Pump::start(&arbiter.handle(), sink, spec.logging.format, spec.logging.level)
+            .map_err(system("watch the output of jobs"))?;
         let log = crate::logging::logger(pump.clone(), &spec.logging);
         let (finished, status) = tokio::sync::oneshot::channel();
         let resources =
@@ -68,6 +69,6 @@ pub fn run(
         // If the supervisor died of a panic, nobody is left who could end things in order.
         let status = status.await.unwrap_or(BROKEN);
         pump.close(LAST_LINES).await;
-        status
-    }))
+        Ok(status)
+    })
 }

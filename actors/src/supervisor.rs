@@ -172,7 +172,10 @@ impl Supervisor {
         };
         let guard = Self::guard(ActorId::Core("signal handler"), ctx);
         SignalHandler::new(signals, neighbours, self.log.clone(), guard).start();
-        bus.do_send(BusCommand::Tap(ctx.address().recipient()));
+        bus.do_send(BusCommand::Tap {
+            codes: &[EventCode::Stopping, EventCode::Stopped],
+            to: ctx.address().recipient(),
+        });
         let guard = Self::guard(ActorId::Core("metrics"), ctx);
         let metrics = Metrics::new(self.log.clone(), guard).start();
         let telemetry = self.spec.telemetry.as_ref();

@@ -28,8 +28,15 @@ fn discards(step: &Step) -> Vec<&str> {
 
 #[test]
 fn a_diff_names_what_differs_and_ignores_order() {
-    let watch =
-        |name: &str, seconds| WatchSpec { name: WatchName::new(name), interval: secs(seconds), tag: None, dc: None };
+    let watch = |name: &str, seconds| WatchSpec {
+        name: WatchName::new(name),
+        interval: secs(seconds),
+        tags: Vec::new(),
+        dc: None,
+        stale: false,
+        min_instances: 1,
+        debounce: secs(0),
+    };
     let mut old = config(vec![job("a"), job("b"), job("gone")]);
     old.watches = vec![watch("w", 1), watch("x", 1)];
     let mut new = config(vec![job("new"), shell("b", "false"), job("a")]);

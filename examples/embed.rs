@@ -3,8 +3,10 @@
 //!     cargo run --example embed
 #![expect(clippy::print_stderr, reason = "it is a program of its own")]
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Actor;
@@ -69,7 +71,13 @@ fn run() -> std::io::Result<u8> {
         let (finished, status) = tokio::sync::oneshot::channel();
         let environment = std::env::vars_os().collect();
         let log = Logger::root(Discard, o!());
-        Supervisor::new(spec, Resources { environment, nothing, pump: pump.clone(), signals, log, finished }).start();
+        // There is no config to read again: a reload finds this one.
+        let load = {
+            let spec = spec.clone();
+            Arc::new(move |_: &[(OsString, OsString)]| Ok(spec.clone()))
+        };
+        Supervisor::new(spec, Resources { load, environment, nothing, pump: pump.clone(), signals, log, finished })
+            .start();
         let status = status.await.unwrap_or(1);
         pump.close(Duration::from_secs(1)).await;
         Ok(status)

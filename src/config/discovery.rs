@@ -24,6 +24,8 @@ const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
 const TELEMETRY_NAME: &str = "containerpilot";
 const TELEMETRY_PORT: u16 = 9090;
 const TELEMETRY_TTL: Duration = Duration::from_secs(15);
+/// The pace of its heartbeats.
+const TELEMETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// What we measure ourselves.
 const BUILT_IN: [&str; 9] = [
     "containerpilot_events",
@@ -121,7 +123,7 @@ pub fn telemetry(
     };
     let mut tags = reader.strings(&scope, raw.tags);
     tags.push(env!("CARGO_PKG_VERSION").to_owned());
-    let page = reader.boolean(&scope, raw.page).unwrap_or(false);
+    let page = reader.boolean(&scope, raw.page).unwrap_or(true);
     let metrics = metrics(&scope, raw.metrics, reader);
     let (interfaces, address) = address(&scope, raw.interfaces, surroundings.host, reader);
     let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -134,8 +136,12 @@ pub fn telemetry(
         tags,
         initial_status: None,
         ttl: TELEMETRY_TTL,
+        interval: TELEMETRY_INTERVAL,
         enable_tag_override: false,
         deregister_critical_after: None,
+        meta: Vec::new(),
+        weights: None,
+        tagged_addresses: Vec::new(),
     };
     Some(TelemetrySpec { address: SocketAddr::new(address, port), service, metrics, page })
 }
@@ -246,7 +252,13 @@ pub fn catalog(scope: &Scope, field: Field<'_>, environment: &Environment, reade
         Some((scope, raw)) => tls(&scope, Some(&raw), environment, reader),
         None => tls(&inner, None, environment, reader),
     };
-    Some(CatalogSpec::Consul(ConsulSpec { address, https, token: token.filter(|token| !token.is_empty()), tls }))
+    Some(CatalogSpec::Consul(ConsulSpec {
+        address,
+        https,
+        token: token.filter(|token| !token.is_empty()),
+        token_file: None,
+        tls,
+    }))
 }
 
 /// The value of an environment variable that is set and not empty.

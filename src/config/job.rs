@@ -344,7 +344,11 @@ fn service(
         tags,
         initial_status,
         ttl: health?.ttl,
+        interval: health?.interval,
         enable_tag_override,
         deregister_critical_after: deregister,
+        meta: Vec::new(),
+        weights: None,
+        tagged_addresses: Vec::new(),
     })
 }

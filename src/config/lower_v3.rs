@@ -117,7 +117,15 @@ fn watches(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<WatchSpe
         let tag = reader.string(&scope, raw.tag);
         let dc = reader.string(&scope, raw.dc);
         if let (Some(name), Some(interval)) = (name, interval) {
-            watches.push(WatchSpec { name: WatchName::new(name), interval, tag, dc });
+            watches.push(WatchSpec {
+                name: WatchName::new(name),
+                interval,
+                tags: tag.into_iter().collect(),
+                dc,
+                stale: false,
+                min_instances: 1,
+                debounce: Duration::ZERO,
+            });
         }
     }
     watches

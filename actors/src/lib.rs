@@ -2,20 +2,29 @@
 //!
 //! It starts from plain values (`spec`) and knows nothing of JSON5, templates, flags or files.
 
+pub mod addresses;
 pub mod bus;
+pub mod consul_agent;
+pub mod control;
 pub mod duration;
 pub mod event;
 pub mod guard;
 pub mod health_check;
+pub mod http;
 pub mod job;
 pub mod messages;
+pub mod metrics;
 pub mod output;
+pub mod overview;
 pub mod policy;
+pub mod process_stats;
 pub mod random;
 pub mod reaper;
 pub mod signal_handler;
 pub mod spec;
 pub mod supervisor;
 pub mod sys;
+pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod watch;

@@ -1,14 +1,22 @@
 //! What crosses from one actor to another: commands, facts and queries. Plain values and recipients, no policy.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 
-use crate::event::{Event, JobName, Owner, RunEnd, RunId};
-use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State};
-use crate::spec::{Exec, OutputSpec, ServiceSpec};
+use crate::consul_agent::RequestError;
+use crate::control::Socket;
+use crate::event::{Event, EventCode, JobName, Owner, RunEnd, RunId, WatchName};
+use crate::metrics::Histogram;
+use crate::policy::contact::Contact;
+use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State, Surroundings};
+use crate::policy::reload::Diff;
+use crate::policy::watch::Instance;
+use crate::spec::{ControlSpec, Exec, MetricSpec, OutputSpec, ServiceSpec, StartRule};
 
 impl Message for Event {
     type Result = ();
@@ -29,8 +37,13 @@ pub enum BusCommand {
     },
     /// Deliver nothing more to this subscriber.
     Unsubscribe(Owner),
-    /// Deliver every event to this one from now on.
-    Tap(Recipient<Event>),
+    /// Deliver every event of these codes, whatever its source, to this one from now on.
+    Tap {
+        /// None for all codes.
+        codes: &'static [EventCode],
+        /// Where they go.
+        to: Recipient<Event>,
+    },
     /// This happened.
     Publish(Event),
 }
@@ -156,14 +169,103 @@ pub enum JobFact {
 }
 
 /// What the supervisor hears from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub enum SupervisorCommand {
     /// SIGTERM, SIGINT.
     ShutDown,
     /// Enter maintenance, or leave it.
     Maintenance(bool),
+    /// Changes to the environment of all that starts from now on, and of later readings of the config: `None` takes a
+    /// variable out.
+    PutEnv(Vec<(OsString, Option<OsString>)>),
 }
+
+/// What the control socket does.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum ControlCommand {
+    /// Answer here from now on.
+    Move {
+        /// Where, as configured.
+        spec: ControlSpec,
+        /// The socket that has been made there.
+        socket: Socket,
+        /// See `socket`.
+        listener: UnixListener,
+    },
+    /// The end: take the socket away, and say so once the answers that are due have been given, or it took too long.
+    Close(Recipient<ControlClosed>),
+}
+
+/// The control socket is gone.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ControlClosed;
+
+/// Read the config again, and become what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "Result<Diff, ReloadError>")]
+pub struct Reload {
+    /// Only say what would change.
+    pub dry_run: bool,
+}
+
+/// Why a reload was none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    /// The config says what cannot be, or what it asks for cannot be had. Nothing has changed.
+    #[error("{0}")]
+    Refused(String),
+    /// Everything ends.
+    #[error("containerpilot is about to end")]
+    Ending,
+}
+
+/// The other jobs are others now.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct JobUpdate {
+    /// What a job knows of them.
+    pub around: Surroundings,
+    /// Whether restarts are granted anew.
+    pub renew: bool,
+}
+
+/// What the telemetry port does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub enum TelemetryCommand {
+    /// Serve at this address from now on; nowhere without one.
+    Listen(Option<SocketAddr>),
+}
+
+/// What is measured.
+#[derive(Clone, Debug, PartialEq, Message)]
+#[rtype(result = "()")]
+pub enum MetricCommand {
+    /// The metrics that the config defines: those that are as before keep their values.
+    Define(Vec<MetricSpec>),
+    /// Values of metrics that the config defines; without a number what was sent as one is none.
+    Record(Vec<(String, Option<f64>)>),
+    /// A reload was asked for.
+    Reloaded {
+        /// Whether the config was one that could be.
+        accepted: bool,
+    },
+    /// A request to the control socket was answered.
+    ControlServed {
+        /// Which path, as documented.
+        path: &'static str,
+        /// With which status.
+        status: u16,
+    },
+}
+
+/// What is measured, as Prometheus reads it.
+#[derive(Debug, Message)]
+#[rtype(result = "String")]
+pub struct MetricsText;
 
 /// An actor died of a panic.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
@@ -177,6 +279,14 @@ pub enum ActorId {
     Job(JobName),
     /// That of a health check.
     Check(JobName),
+    /// That of a watch, by its number.
+    Watch(u64),
+    /// That of the catalog.
+    Catalog,
+    /// The control socket's.
+    Control,
+    /// The telemetry port's.
+    Telemetry,
     /// One that everything depends on.
     Core(&'static str),
 }
@@ -199,18 +309,137 @@ pub struct JobStatus {
     pub pid: Option<i32>,
     /// How often it has run.
     pub runs: u64,
+    /// How often its runs ended in which way, as text: a status, `signal: ...` or `not started`.
+    pub ends: Vec<(String, u64)>,
+    /// How long its process has run, if one runs.
+    pub uptime: Option<Duration>,
+    /// How many health checks in a row have failed.
+    pub failures_in_a_row: u32,
+    /// What the last health check found, and how long ago.
+    pub last_check: Option<(Checked, Duration)>,
     /// How its last run ended.
     pub last_end: Option<RunEnd>,
     /// How long it has been in its state.
     pub since: Duration,
 }
 
+/// How long the checks of a job took.
+#[derive(Debug, Message)]
+#[rtype(result = "Histogram")]
+pub struct CheckDurations;
+
+/// What everything looks like from above.
+#[derive(Debug, Message)]
+#[rtype(result = "Overview")]
+pub struct OverviewQuery;
+
+/// What everything looks like from above.
+#[derive(Debug, MessageResponse)]
+pub struct Overview {
+    /// In the config's order.
+    pub jobs: Vec<JobEntry>,
+    /// In the config's order.
+    pub watches: Vec<WatchEntry>,
+    /// The service of the metrics port, if there is one.
+    pub telemetry: Option<ServiceSpec>,
+    /// Whether the process is in maintenance.
+    pub maintenance: bool,
+    /// Whether everything is about to end.
+    pub ending: bool,
+}
+
+/// A watch, and whom to ask about it.
+#[derive(Clone, Debug)]
+pub struct WatchEntry {
+    /// Which.
+    pub name: WatchName,
+    /// Knows what it has seen; nobody without a catalog.
+    pub watch: Option<Recipient<WatchStatusQuery>>,
+}
+
+/// A job, and whom to ask about it.
+#[derive(Clone, Debug)]
+pub struct JobEntry {
+    /// Which.
+    pub name: JobName,
+    /// When it starts.
+    pub start: StartRule,
+    /// Whether its end ends everything.
+    pub main: bool,
+    /// Whether it is checked.
+    pub checked: bool,
+    /// Its service, if it is one.
+    pub service: Option<ServiceSpec>,
+    /// Knows its state; nobody while it has stopped to be started anew.
+    pub job: Option<Recipient<JobStatusQuery>>,
+    /// Knows how long checks take.
+    pub check: Option<Recipient<CheckDurations>>,
+}
+
 /// What a catalog is told of services. One request of each is enough: newer news of a service replaces older.
-#[derive(Clone, Debug, PartialEq, Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum CatalogCommand {
     /// A job with a service exists; register it at once if it has an initial status.
     Advertise(ServiceSpec),
+    /// A service without a job exists, which is well as long as we are.
+    AdvertiseAlways(ServiceSpec),
+    /// The address of this service is another one now.
+    Readdress(JobName, IpAddr),
     /// News of the service of this job.
     News(JobName, Report),
+    /// The process enters maintenance, or leaves it.
+    Maintenance(bool),
+    /// Take everything out, and say when it is gone.
+    Finish(Recipient<CatalogFinished>),
+    /// Do nothing more.
+    Abandon,
+}
+
+/// The catalog has nothing of us any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct CatalogFinished;
+
+/// How a request to the catalog went, for those who keep the log of its outages.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct CatalogContact {
+    /// Whose request: a service, or a watch as `watch.NAME`.
+    pub who: String,
+    /// How it went.
+    pub contact: Contact,
+    /// Why it failed; empty if it did not.
+    pub reason: String,
+}
+
+impl CatalogContact {
+    /// From what became of a request.
+    pub fn new(who: &str, error: Option<&RequestError>) -> Self {
+        let contact = match error {
+            None => Contact::Good,
+            Some(error) if error.is_refusal() => Contact::Refused,
+            Some(_) => Contact::Lost,
+        };
+        Self { who: who.to_owned(), contact, reason: error.map(RequestError::to_string).unwrap_or_default() }
+    }
+}
+
+/// Stop watching: whatever is under way is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct StopWatching;
+
+/// What a watch has seen.
+#[derive(Debug, Message)]
+#[rtype(result = "WatchStatus")]
+pub struct WatchStatusQuery;
+
+/// What a watch has seen.
+#[derive(Clone, Debug, PartialEq, Eq, MessageResponse)]
+pub struct WatchStatus {
+    /// Which watch.
+    pub name: WatchName,
+    /// The instances of its last good answer, in order; `None` before the first.
+    pub instances: Option<Vec<Instance>>,
 }

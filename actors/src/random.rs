@@ -21,4 +21,9 @@ impl Random {
         let high = u32::try_from(self.0 >> 32).unwrap_or(0);
         f64::from(high) / (f64::from(u32::MAX) + 1.0)
     }
+    /// The next number, below this one; 0 below 0.
+    pub fn below(&mut self, limit: u32) -> u32 {
+        self.fraction();
+        u32::try_from(((self.0 >> 32) * u64::from(limit)) >> 32).unwrap_or(0)
+    }
 }

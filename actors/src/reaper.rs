@@ -10,14 +10,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use actix::prelude::*;
-use nix::errno::Errno;
 use slog::{Logger, debug, warn};
 
 use crate::event::{Owner, RunEnd, RunId};
 use crate::guard::PanicGuard;
 use crate::messages::{AllEnded, GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
 use crate::output::{Captured, Pump};
-use crate::sys::{self, Children, Streams};
+use crate::sys::{self, Children, Errno, Streams};
 
 /// How often the processes below us are looked for again while some of them survive their SIGKILL.
 const SWEEP: Duration = Duration::from_millis(20);
@@ -76,7 +75,7 @@ pub enum SpawnError {
     #[error("cannot run `{0}`: an argument holds a NUL byte")]
     Nul(String),
     /// The operating system refused.
-    #[error("cannot run `{program}`: {}", lower(.errno.desc()))]
+    #[error("cannot run `{program}`: {}", sys::describe(*.errno))]
     Refused {
         /// The path.
         program: String,
@@ -93,11 +92,6 @@ impl SpawnError {
             Self::Nul(_) | Self::Refused { .. } => 126,
         }
     }
-}
-
-fn lower(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 #[derive(Debug)]
@@ -173,19 +167,21 @@ impl Reaper {
             stderr: Some(child_stderr.as_fd()),
         };
         let pid = sys::spawn(&program, &args, &env, &streams).map_err(refused)?;
-        self.pump.attach(Captured { owner: owner.clone(), run, pid, stdout, stderr });
+        if let Err(errno) = self.pump.attach(Captured { owner: owner.clone(), run, pid, stdout, stderr }) {
+            warn!(self.log, "cannot read the output of {}: {}", owner, sys::describe(errno));
+        }
         Ok(pid)
     }
 
     fn signal(&self, owner: Owner, run: RunId, signal: GroupSignal) {
         let number = match signal {
-            GroupSignal::Terminate => libc::SIGTERM,
-            GroupSignal::Kill => libc::SIGKILL,
+            GroupSignal::Terminate => sys::TERMINATE,
+            GroupSignal::Kill => sys::KILL,
             GroupSignal::Number(number) => number,
         };
         let Some(pid) = self.pids.get(&(owner, run)) else { return };
         if let Err(errno) = sys::signal_group(*pid, number) {
-            warn!(self.log, "cannot signal a process group"; "process" => *pid, "signal" => number, "error" => errno.desc());
+            warn!(self.log, "cannot signal a process group"; "process" => *pid, "signal" => number, "error" => sys::describe(errno));
         }
     }
 
@@ -199,8 +195,8 @@ impl Reaper {
             let running = self.by_pid.remove(&ended.pid);
             if running.is_some() {
                 // The zombie keeps the group's id from being given to somebody else until it is reaped.
-                if let Err(errno) = sys::signal_group(ended.pid, libc::SIGTERM) {
-                    debug!(self.log, "cannot end the rest of a group"; "process" => ended.pid, "error" => errno.desc());
+                if let Err(errno) = sys::signal_group(ended.pid, sys::TERMINATE) {
+                    debug!(self.log, "cannot end the rest of a group"; "process" => ended.pid, "error" => sys::describe(errno));
                 }
             }
             sys::reap(ended.pid);

@@ -1,14 +1,13 @@
 //! Unix signals in, messages out. Which signal means what is decided here and nowhere else.
 
 use actix::prelude::*;
-use nix::sys::signalfd::SignalFd;
 use slog::{Logger, debug, error};
 
 use crate::event::{Event, SignalSource};
 use crate::guard::PanicGuard;
 use crate::messages::{BusCommand, ReaperCommand, SupervisorCommand};
 use crate::output::Pump;
-use crate::sys::{self, UnixSignal};
+use crate::sys::{self, SignalFd, UnixSignal};
 
 /// Whom signals concern.
 #[derive(Debug)]

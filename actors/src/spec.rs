@@ -14,7 +14,7 @@ use crate::event::{Event, JobName, WatchName};
 pub struct Spec {
     /// In the config's order; names are unique, at most one is `main`.
     pub jobs: Vec<JobSpec>,
-    /// In the config's order; names are unique.
+    /// In the config's order; several may watch one name, with other tags or datacenters.
     pub watches: Vec<WatchSpec>,
     /// The window W of a shutdown: from TERM to KILL, 5 s by default.
     pub stop_timeout: Duration,
@@ -173,10 +173,36 @@ pub struct ServiceSpec {
     pub initial_status: Option<InitialStatus>,
     /// How long the catalog believes a heartbeat.
     pub ttl: Duration,
+    /// The pace of the check, and so of heartbeats; also the longest pause after a failed request.
+    pub interval: Duration,
     /// Whether others may change the tags.
     pub enable_tag_override: bool,
     /// Go's words for the time after which Consul drops a critical service.
     pub deregister_critical_after: Option<String>,
+    /// Consul's `Meta`, by key.
+    pub meta: Vec<(String, String)>,
+    /// Consul's `Weights`.
+    pub weights: Option<Weights>,
+    /// Consul's `TaggedAddresses`, by tag.
+    pub tagged_addresses: Vec<(String, TaggedAddress)>,
+}
+
+/// How much DNS answers prefer a service, by its status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// While it passes.
+    pub passing: u16,
+    /// While it warns.
+    pub warning: u16,
+}
+
+/// One more address of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaggedAddress {
+    /// An address or a name.
+    pub address: String,
+    /// The service's port, unless it differs there.
+    pub port: u16,
 }
 
 /// A watch for changes of a service.
@@ -186,10 +212,16 @@ pub struct WatchSpec {
     pub name: WatchName,
     /// The longest time between two looks.
     pub interval: Duration,
-    /// Only instances with this tag.
-    pub tag: Option<String>,
+    /// Only instances with all of these tags.
+    pub tags: Vec<String>,
     /// Consul's datacenter.
     pub dc: Option<String>,
+    /// Whether any server may answer, not the leader alone: one that lags behind may answer with old news.
+    pub stale: bool,
+    /// So many instances are `healthy`, fewer are `unhealthy`; 1 by default.
+    pub min_instances: usize,
+    /// Changes that follow each other faster than this are one change.
+    pub debounce: Duration,
 }
 
 /// Which catalog, and how to reach it.
@@ -208,6 +240,8 @@ pub struct ConsulSpec {
     pub https: bool,
     /// Sent as `X-Consul-Token`.
     pub token: Option<String>,
+    /// Where the token is read from, again whenever it is refused; used if there is no `token`.
+    pub token_file: Option<PathBuf>,
     /// How TLS is done.
     pub tls: TlsSpec,
 }
@@ -218,6 +252,7 @@ impl std::fmt::Debug for ConsulSpec {
             .field("address", &self.address)
             .field("https", &self.https)
             .field("token", &self.token.as_ref().map(|_| "(secret)"))
+            .field("token_file", &self.token_file)
             .field("tls", &self.tls)
             .finish()
     }
@@ -247,12 +282,14 @@ impl Default for TlsSpec {
 /// The metrics server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TelemetrySpec {
-    /// Where it listens: the address chosen by `interfaces`, port 9090 by default.
+    /// Where it listens: the address chosen by `interfaces`, port 9090 by default; 0 for any, and then no service.
     pub address: SocketAddr,
     /// The service `containerpilot`, as advertised.
     pub service: ServiceSpec,
     /// The users' own metrics.
     pub metrics: Vec<MetricSpec>,
+    /// Whether a page for people is served too.
+    pub page: bool,
 }
 
 /// What kind of metric.

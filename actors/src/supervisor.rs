@@ -1,36 +1,52 @@
 //! Starts everything, ends everything, and notices actors that died. What is due when is decided in `policy::shutdown`.
 
-use std::collections::HashMap;
+mod catalog_change;
+mod reload;
+
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::File;
+use std::time::Duration;
 
 use actix::prelude::*;
-use nix::sys::signalfd::SignalFd;
 use slog::{Logger, debug, error, info, warn};
 use tokio::sync::oneshot;
 
 use crate::bus::EventBus;
+use crate::consul_agent::{ConsulAgent, ConsulClient};
+use crate::control::{ControlNeighbours, ControlServer};
 use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::guard::PanicGuard;
 use crate::health_check::{HealthCheckActor, ReportTo};
 use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
 use crate::messages::{
-    ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CheckCommand, JobCommand, JobFact, ReaperCommand,
-    SupervisorCommand,
+    ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand, ControlClosed,
+    ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery, ReaperCommand, StopWatching,
+    SupervisorCommand, WatchEntry,
 };
+use crate::metrics::Metrics;
 use crate::output::Pump;
 use crate::policy::job::{Completion, Surroundings, Watcher};
 use crate::policy::shutdown::{Action, ShutdownPolicy};
 use crate::reaper::{Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
-use crate::spec::{JobSpec, Spec, StartRule};
+use crate::spec::{CatalogSpec, JobSpec, ServiceSpec, Spec, StartRule, WatchSpec};
+use crate::sys::SignalFd;
+use crate::telemetry::{TelemetryNeighbours, TelemetryServer};
+use crate::watch::{ReplaceContacts, WatchActor, WatchNeighbours};
+
+pub use reload::Loader;
+use reload::Reloads;
 
 /// The status when something broke that everything depends on (EX_SOFTWARE of sysexits.h).
 pub const BROKEN: u8 = 70;
+/// How long the last requests to a catalog may keep us.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// What a supervisor is given.
-#[derive(Debug)]
 pub struct Resources {
+    /// Reads the config again.
+    pub load: Loader,
     /// The environment of children.
     pub environment: Vec<(OsString, OsString)>,
     /// /dev/null, the stdin of every child.
@@ -51,9 +67,28 @@ struct ForCore {
     signals: SignalFd,
 }
 
+impl std::fmt::Debug for Resources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resources").finish_non_exhaustive()
+    }
+}
+
 struct Core {
     bus: Addr<EventBus>,
     reaper: Recipient<ReaperCommand>,
+    metrics: Addr<Metrics>,
+}
+
+struct Catalog {
+    client: ConsulClient,
+    agent: Addr<ConsulAgent>,
+}
+
+/// What has to be over before we are.
+#[derive(Debug)]
+struct Ending {
+    processes: bool,
+    services: bool,
 }
 
 /// See the module.
@@ -67,9 +102,20 @@ pub struct Supervisor {
     finished: Option<oneshot::Sender<u8>>,
     code: u8,
     core: Option<Core>,
+    catalog: Option<Catalog>,
     jobs: HashMap<JobName, Addr<JobActor>>,
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
+    /// In the config's order, as long as there is a catalog; each with a number of its own.
+    watches: Vec<(u64, Addr<WatchActor>)>,
+    last_watch: u64,
+    control: Option<Addr<ControlServer>>,
+    telemetry: Option<Addr<TelemetryServer>>,
     maintenance: bool,
+    load: Loader,
+    /// Ours, with the changes made so far: the config is rendered with it.
+    environment: BTreeMap<OsString, OsString>,
+    reloads: Reloads,
+    ending: Option<Ending>,
 }
 
 impl std::fmt::Debug for Supervisor {
@@ -81,14 +127,10 @@ impl std::fmt::Debug for Supervisor {
 impl Supervisor {
     /// Nothing has started; that happens when the actor does.
     pub fn new(spec: Spec, resources: Resources) -> Self {
-        let Resources { mut environment, nothing, pump, signals, log, finished } = resources;
+        let Resources { load, mut environment, nothing, pump, signals, log, finished } = resources;
+        let own_environment = environment.iter().cloned().collect();
         environment.push(("CONTAINERPILOT_PID".into(), std::process::id().to_string().into()));
-        let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
-        for service in services.chain(spec.telemetry.as_ref().map(|telemetry| &telemetry.service)) {
-            // 3.8: upper case, and `-` as `_`
-            let word = service.name.to_uppercase().replace('-', "_");
-            environment.push((format!("CONTAINERPILOT_{word}_IP").into(), service.address.to_string().into()));
-        }
+        environment.extend(addresses(&spec));
         Self {
             policy: ShutdownPolicy::new(&spec.jobs),
             for_core: Some(ForCore { environment: Environment::new(environment), nothing, signals }),
@@ -98,9 +140,18 @@ impl Supervisor {
             finished: Some(finished),
             code: 0,
             core: None,
+            catalog: None,
             jobs: HashMap::new(),
             checks: HashMap::new(),
+            watches: Vec::new(),
+            last_watch: 0,
+            control: None,
+            telemetry: None,
             maintenance: false,
+            load,
+            environment: own_environment,
+            reloads: Reloads::default(),
+            ending: None,
         }
     }
 
@@ -121,12 +172,44 @@ impl Supervisor {
         };
         let guard = Self::guard(ActorId::Core("signal handler"), ctx);
         SignalHandler::new(signals, neighbours, self.log.clone(), guard).start();
-        bus.do_send(BusCommand::Tap(ctx.address().recipient()));
-        self.core = Some(Core { bus, reaper });
+        bus.do_send(BusCommand::Tap {
+            codes: &[EventCode::Stopping, EventCode::Stopped],
+            to: ctx.address().recipient(),
+        });
+        let guard = Self::guard(ActorId::Core("metrics"), ctx);
+        let metrics = Metrics::new(self.log.clone(), guard).start();
+        let telemetry = self.spec.telemetry.as_ref();
+        metrics.do_send(MetricCommand::Define(telemetry.map(|spec| spec.metrics.clone()).unwrap_or_default()));
+        self.core = Some(Core { bus, reaper, metrics });
+    }
+
+    fn start_control(&mut self, ctx: &Context<Self>) {
+        let Some(core) = &self.core else { return };
+        let neighbours = ControlNeighbours {
+            supervisor: ctx.address().recipient(),
+            reloads: ctx.address().recipient(),
+            metrics: core.metrics.clone().recipient(),
+        };
+        let guard = Self::guard(ActorId::Control, ctx);
+        let control = ControlServer::new(self.spec.control.clone(), neighbours, self.log.clone(), guard);
+        self.control = Some(control.start());
+    }
+
+    fn start_telemetry(&mut self, ctx: &Context<Self>) {
+        let Some(core) = &self.core else { return };
+        let neighbours = TelemetryNeighbours {
+            supervisor: ctx.address().recipient(),
+            bus: core.bus.clone().recipient(),
+            metrics: core.metrics.clone().recipient(),
+        };
+        let guard = Self::guard(ActorId::Telemetry, ctx);
+        let address = self.spec.telemetry.as_ref().map(|telemetry| telemetry.address);
+        self.telemetry = Some(TelemetryServer::new(address, neighbours, self.log.clone(), guard).start());
     }
 
     fn surroundings(&self, job: &JobSpec) -> Surroundings {
-        let watchers = self.spec.jobs.iter().filter(|other| other.name != job.name).filter_map(|other| {
+        let others = self.spec.jobs.iter().filter(|other| other.name != job.name && self.policy.is_live(&other.name));
+        let watchers = others.filter_map(|other| {
             let (start, each) = match &other.start {
                 StartRule::Once(start) => (start, false),
                 StartRule::Each(start) => (start, true),
@@ -144,7 +227,7 @@ impl Supervisor {
     }
 
     /// The time that a job has which runs in a shutdown: at least as long as the job waits whose stop it precedes.
-    fn closing_window(&self, job: &JobSpec) -> std::time::Duration {
+    fn closing_window(&self, job: &JobSpec) -> Duration {
         let window = self.spec.stop_timeout;
         let (StartRule::Once(start) | StartRule::Each(start)) = &job.start else { return window };
         let stopping = self
@@ -164,8 +247,13 @@ impl Supervisor {
             bus: core.bus.clone().recipient(),
             supervisor: ctx.address().recipient(),
             check: check.as_ref().map(|check| check.clone().recipient::<CheckCommand>()),
-            catalog: None::<Recipient<CatalogCommand>>,
+            catalog: self
+                .catalog
+                .as_ref()
+                .filter(|_| job.service.is_some())
+                .map(|catalog| catalog.agent.clone().recipient()),
         };
+        self.advertise(job);
         let guard = Self::guard(ActorId::Job(job.name.clone()), ctx);
         let actor = JobActor::new(job, self.surroundings(job), neighbours, &self.log, guard);
         let events = actor.interests();
@@ -191,6 +279,77 @@ impl Supervisor {
         Some(address)
     }
 
+    /// Without a catalog, or with one that cannot be asked, jobs run all the same.
+    fn start_catalog(&mut self, inherited: bool, ctx: &Context<Self>) {
+        let Some(CatalogSpec::Consul(consul)) = &self.spec.catalog else { return };
+        let client = match ConsulClient::new(consul) {
+            Ok(client) => client,
+            Err(cause) => {
+                error!(self.log, "cannot ask consul, services are not registered"; "reason" => %cause);
+                return;
+            }
+        };
+        let guard = Self::guard(ActorId::Catalog, ctx);
+        let agent = ConsulAgent::new(client.clone(), self.maintenance, inherited, &self.log, guard).start();
+        if let Some(telemetry) = &self.spec.telemetry {
+            agent.do_send(CatalogCommand::AdvertiseAlways(telemetry.service.clone()));
+        }
+        self.catalog = Some(Catalog { client, agent });
+    }
+
+    fn advertise(&self, job: &JobSpec) {
+        if let (Some(catalog), Some(service)) = (&self.catalog, &job.service) {
+            catalog.agent.do_send(CatalogCommand::Advertise(service.clone()));
+        }
+    }
+
+    fn start_watch(&mut self, spec: &WatchSpec, ctx: &Context<Self>) -> Option<(u64, Addr<WatchActor>)> {
+        self.last_watch += 1;
+        self.watch_anew(self.last_watch, spec, ctx)
+    }
+
+    fn watch_anew(&self, id: u64, spec: &WatchSpec, ctx: &Context<Self>) -> Option<(u64, Addr<WatchActor>)> {
+        let (core, catalog) = (self.core.as_ref()?, self.catalog.as_ref()?);
+        let neighbours = WatchNeighbours {
+            reaper: core.reaper.clone(),
+            bus: core.bus.clone().recipient(),
+            contacts: catalog.agent.clone().recipient(),
+        };
+        let guard = Self::guard(ActorId::Watch(id), ctx);
+        Some((id, WatchActor::new(spec, catalog.client.clone(), neighbours, &self.log, guard).start()))
+    }
+
+    fn stop_watches(&mut self) {
+        for (_, watch) in self.watches.drain(..) {
+            watch.do_send(StopWatching);
+        }
+    }
+
+    /// All jobs have stopped: kills what is left, and waits a moment for the deregistrations.
+    fn end(&mut self, ctx: &mut Context<Self>) {
+        if let Some(core) = &self.core {
+            core.reaper.do_send(ReaperCommand::EndAll(ctx.address().recipient()));
+        }
+        if let Some(catalog) = &self.catalog {
+            catalog.agent.do_send(CatalogCommand::Finish(ctx.address().recipient()));
+            ctx.notify_later(CatalogFinished, LAST_REQUESTS.min(self.spec.stop_timeout));
+        }
+        self.ending = Some(Ending { processes: self.core.is_some(), services: self.catalog.is_some() });
+    }
+
+    fn over(&mut self, what: fn(&mut Ending) -> &mut bool, ctx: &Context<Self>) {
+        let Some(ending) = &mut self.ending else { return };
+        *what(ending) = false;
+        if ending.processes || ending.services {
+            return;
+        }
+        self.ending = None;
+        match self.control.take() {
+            Some(control) => control.do_send(ControlCommand::Close(ctx.address().recipient())),
+            None => self.finish(),
+        }
+    }
+
     fn publish(&self, event: Event) {
         if let Some(core) = &self.core {
             core.bus.do_send(BusCommand::Publish(event));
@@ -200,15 +359,17 @@ impl Supervisor {
     fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
         for action in actions {
             match action {
-                Action::PublishShutdown => self.publish(Event::SHUTDOWN),
+                Action::PublishShutdown => {
+                    self.reloads.policy.abandon();
+                    self.publish(Event::SHUTDOWN);
+                    self.stop_watches();
+                }
                 Action::ShutDown { job, start_may_come } => self.tell(&job, JobCommand::ShutDown { start_may_come }),
                 Action::StandDown(job) => self.tell(&job, JobCommand::StandDown),
                 Action::Finish(code) => {
                     debug!(self.log, "all jobs have stopped"; "status" => code);
                     self.code = code;
-                    if let Some(core) = &self.core {
-                        core.reaper.do_send(ReaperCommand::EndAll(ctx.address().recipient()));
-                    }
+                    self.end(ctx);
                 }
             }
         }
@@ -235,7 +396,7 @@ impl Supervisor {
             core.bus.do_send(BusCommand::Unsubscribe(owner.clone()));
             core.reaper.do_send(ReaperCommand::Disown(owner));
         }
-        if self.policy.is_closing() {
+        if self.policy.is_closing() || self.reloads.policy.is_leaving(name) {
             self.policy.completed(name, Completion { code: Some(BROKEN), by_itself: true });
             self.publish(Event::job(EventCode::Stopped, name));
             return;
@@ -247,6 +408,20 @@ impl Supervisor {
         }
         if let Some(address) = self.checks.get(name) {
             address.do_send(Event::STARTUP);
+        }
+    }
+
+    /// The catalog's actor died of a panic: the new one is told of all services again, and jobs and watches of it.
+    fn revive_catalog(&mut self, ctx: &mut Context<Self>) {
+        if self.ending.is_some() {
+            self.over(|ending| &mut ending.services, ctx);
+            return;
+        }
+        self.start_catalog(true, ctx);
+        let Some(catalog) = &self.catalog else { return };
+        self.advertise_all();
+        for (_, watch) in &self.watches {
+            watch.do_send(ReplaceContacts(catalog.agent.clone().recipient()));
         }
     }
 
@@ -264,6 +439,23 @@ impl Supervisor {
     }
 }
 
+/// The environment variables that tell where services are.
+fn addresses(spec: &Spec) -> Vec<(OsString, OsString)> {
+    let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
+    let telemetry = spec.telemetry.as_ref().map(|telemetry| &telemetry.service);
+    let variable = |service: &ServiceSpec| {
+        // 3.8: upper case, and `-` as `_`
+        let word = service.name.to_uppercase().replace('-', "_");
+        (format!("CONTAINERPILOT_{word}_IP").into(), service.address.to_string().into())
+    };
+    services.chain(telemetry).map(variable).collect()
+}
+
+/// How a job is told to stop while others go on.
+fn leave_command(start_may_come: bool) -> JobCommand {
+    if start_may_come { JobCommand::ShutDown { start_may_come } } else { JobCommand::Stop }
+}
+
 impl Actor for Supervisor {
     type Context = Context<Self>;
 
@@ -272,11 +464,18 @@ impl Actor for Supervisor {
         for warning in &self.spec.warnings {
             warn!(self.log, "{}", warning);
         }
+        self.start_catalog(false, ctx);
         for job in self.spec.jobs.clone() {
             self.start_job(&job, ctx);
         }
+        self.start_control(ctx);
+        self.start_telemetry(ctx);
         info!(self.log, "supervising {} jobs", self.spec.jobs.len());
         self.publish(Event::STARTUP);
+        for watch in self.spec.watches.clone() {
+            let started = self.start_watch(&watch, ctx);
+            self.watches.extend(started);
+        }
     }
 }
 
@@ -292,7 +491,13 @@ impl Handler<SupervisorCommand> for Supervisor {
             SupervisorCommand::Maintenance(on) if on == self.maintenance => {}
             SupervisorCommand::Maintenance(on) => {
                 self.maintenance = on;
+                if let Some(catalog) = &self.catalog {
+                    catalog.agent.do_send(CatalogCommand::Maintenance(on));
+                }
                 self.publish(if on { Event::ENTER_MAINTENANCE } else { Event::EXIT_MAINTENANCE });
+            }
+            SupervisorCommand::PutEnv(changes) => {
+                self.put_env(changes);
             }
         }
     }
@@ -304,6 +509,37 @@ impl Handler<Event> for Supervisor {
     fn handle(&mut self, event: Event, ctx: &mut Self::Context) {
         let actions = self.policy.event(&event);
         self.perform(actions, ctx);
+        if let Event { code: EventCode::Stopped, source: Source::Job(name) } = &event {
+            let step = self.reloads.policy.stopped(name);
+            self.perform_step(step, ctx);
+        }
+    }
+}
+
+impl Handler<OverviewQuery> for Supervisor {
+    type Result = Overview;
+
+    fn handle(&mut self, _query: OverviewQuery, _ctx: &mut Self::Context) -> Overview {
+        let entry = |job: &JobSpec| JobEntry {
+            name: job.name.clone(),
+            start: job.start.clone(),
+            main: job.main,
+            checked: job.health.is_some(),
+            service: job.service.clone(),
+            job: self.jobs.get(&job.name).map(|job| job.clone().recipient()),
+            check: self.checks.get(&job.name).map(|check| check.clone().recipient()),
+        };
+        let watches = self.spec.watches.iter().enumerate().map(|(place, watch)| WatchEntry {
+            name: watch.name.clone(),
+            watch: self.watches.get(place).map(|(_, watch)| watch.clone().recipient()),
+        });
+        Overview {
+            jobs: self.spec.jobs.iter().map(entry).collect(),
+            watches: watches.collect(),
+            telemetry: self.spec.telemetry.as_ref().map(|telemetry| telemetry.service.clone()),
+            maintenance: self.maintenance,
+            ending: self.policy.is_closing(),
+        }
     }
 }
 
@@ -324,7 +560,24 @@ impl Handler<JobFact> for Supervisor {
 impl Handler<AllEnded> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, _msg: AllEnded, _ctx: &mut Self::Context) {
+    fn handle(&mut self, _msg: AllEnded, ctx: &mut Self::Context) {
+        self.over(|ending| &mut ending.processes, ctx);
+    }
+}
+
+/// The catalog says that all is done, or a timer that it has had its time.
+impl Handler<CatalogFinished> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _msg: CatalogFinished, ctx: &mut Self::Context) {
+        self.over(|ending| &mut ending.services, ctx);
+    }
+}
+
+impl Handler<ControlClosed> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _msg: ControlClosed, _ctx: &mut Self::Context) {
         self.finish();
     }
 }
@@ -337,6 +590,20 @@ impl Handler<ActorPanicked> for Supervisor {
         match msg.0 {
             ActorId::Job(name) => self.revive_job(&name, ctx),
             ActorId::Check(name) => self.revive_check(&name, ctx),
+            // Those that have been stopped stay so.
+            ActorId::Watch(id) => {
+                let place = self.watches.iter().position(|(other, _)| *other == id);
+                if let Some((place, spec)) = place.and_then(|place| Some((place, self.spec.watches.get(place)?)))
+                    && let Some(watch) = self.watch_anew(id, spec, ctx)
+                {
+                    self.watches[place] = watch;
+                }
+            }
+            ActorId::Catalog => self.revive_catalog(ctx),
+            // At the end somebody waits for it.
+            ActorId::Control if self.control.is_none() => self.finish(),
+            ActorId::Control => self.start_control(ctx),
+            ActorId::Telemetry => self.start_telemetry(ctx),
             ActorId::Core(_) => {
                 self.code = BROKEN;
                 self.finish();

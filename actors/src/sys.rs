@@ -7,21 +7,38 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::epoll::{Epoll, EpollCreateFlags};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::SfdFlags;
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
 use crate::event::Exit;
 
+/// Why the operating system refused.
+pub use nix::errno::Errno;
 /// A Unix signal that was sent to us.
 pub use nix::sys::signal::Signal as UnixSignal;
+/// Signals as a descriptor.
+pub use nix::sys::signalfd::SignalFd;
+
+/// What an error number means, in libc's words, which are those that people search for; lower case.
+pub fn describe(errno: Errno) -> String {
+    let text = io::Error::from(errno).to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = words.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// The number of SIGTERM.
+pub const TERMINATE: i32 = libc::SIGTERM;
+/// The number of SIGKILL.
+pub const KILL: i32 = libc::SIGKILL;
 
 /// Signals that the CPU raises: blocking them would turn a crash into a hang.
 const SYNCHRONOUS: [Signal; 6] =
@@ -336,7 +353,41 @@ pub fn watch_signals(signals: SignalFd) -> io::Result<AsyncFd<SignalFd>> {
 
 /// An epoll instance inside the runtime's: one registration there, however many pipes here.
 #[derive(Debug)]
-pub struct PipePoll(pub Epoll);
+pub struct PipePoll(Epoll);
+
+/// How many pipes one look finds ready at most.
+pub const READY: usize = 64;
+
+impl PipePoll {
+    /// Makes one without pipes.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
+    }
+
+    /// Lets the event loop of this thread wait for it.
+    pub fn watch(self: Arc<Self>) -> io::Result<AsyncFd<Arc<Self>>> {
+        // SAFETY: the value owns its descriptor; nobody replaces it while it is registered.
+        Ok(unsafe { AsyncFd::register(self) }?)
+    }
+
+    /// Reports this pipe from now on, under this key, as long as there is something to read.
+    pub fn add(&self, pipe: impl AsFd, key: u64) -> Result<(), Errno> {
+        self.0.add(pipe, EpollEvent::new(EpollFlags::EPOLLIN, key))
+    }
+
+    /// Reports it no longer. Closing is not enough: until its exec, a new child holds a copy of it.
+    pub fn remove(&self, pipe: impl AsFd) -> Result<(), Errno> {
+        self.0.delete(pipe)
+    }
+
+    /// The keys of pipes that are ready now. Never waits.
+    pub fn ready(&self) -> impl Iterator<Item = u64> + use<> {
+        let mut events = [EpollEvent::empty(); READY];
+        // A failure would be one of memory; the next look will tell.
+        let count = self.0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        events.into_iter().take(count).map(|event| event.data())
+    }
+}
 
 impl AsRawFd for PipePoll {
     fn as_raw_fd(&self) -> RawFd {
@@ -350,9 +401,76 @@ impl AsFd for PipePoll {
     }
 }
 
-/// Makes an epoll instance that the event loop can wait for.
-pub fn pipe_poll() -> io::Result<AsyncFd<PipePoll>> {
-    let epoll = PipePoll(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
-    // SAFETY: the value owns its descriptor; nobody replaces it while it is registered.
-    Ok(unsafe { AsyncFd::register(epoll) }?)
+/// A listening socket in the file system, non-blocking, with mode 0600 from its first instant, whatever the umask.
+pub fn bind_unix(path: &std::path::Path) -> io::Result<std::os::unix::net::UnixListener> {
+    use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+    use nix::sys::stat::{Mode, fchmod};
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let address = UnixAddr::new(path)?;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    // Linux makes the file with the mode of the socket less the umask, which may only take more away.
+    fchmod(&fd, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    bind(fd.as_raw_fd(), &address)?;
+    listen(&fd, Backlog::new(511)?)?;
+    Ok(fd.into())
+}
+
+/// Whether somebody listens at a socket's path. Never waits.
+pub fn is_listened_to(path: &std::path::Path) -> io::Result<bool> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    match connect(fd.as_raw_fd(), &UnixAddr::new(path)?) {
+        Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(false),
+        // A full queue is somebody's queue.
+        Ok(()) | Err(Errno::EAGAIN) => Ok(true),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// How many ticks of the kernel's accounting make a second.
+pub fn clock_ticks() -> f64 {
+    // SAFETY: touches no memory of ours.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    if ticks > 0 { ticks as f64 } else { 100.0 }
+}
+
+/// How many bytes a page of memory has.
+pub fn page_size() -> u64 {
+    // SAFETY: touches no memory of ours.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+/// The next client of a non-blocking socket; it is non-blocking, too.
+pub fn accept_unix(listener: &std::os::unix::net::UnixListener) -> io::Result<std::os::unix::net::UnixStream> {
+    use nix::sys::socket::{SockFlag, accept4};
+    use std::os::fd::FromRawFd;
+    let fd = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
+}
+
+/// A listening socket as something that the event loop can wait for.
+pub fn watch_listener(
+    listener: std::os::unix::net::UnixListener,
+) -> io::Result<AsyncFd<std::os::unix::net::UnixListener>> {
+    // SAFETY: the listener owns its descriptor and gives it to nobody, so it stays open and the same while registered.
+    Ok(unsafe { AsyncFd::register_with_interest(listener, tokio::io::Interest::READABLE) }?)
+}
+
+/// A client as something that the event loop can wait for.
+pub fn watch_stream(stream: std::os::unix::net::UnixStream) -> io::Result<AsyncFd<std::os::unix::net::UnixStream>> {
+    let interest = tokio::io::Interest::READABLE | tokio::io::Interest::WRITABLE;
+    // SAFETY: the stream owns its descriptor and gives it to nobody, so it stays open and the same while registered.
+    Ok(unsafe { AsyncFd::register_with_interest(stream, interest) }?)
+}
+
+/// Has the kernel notice within half a minute that the other side of an idle connection is gone.
+pub fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
+    use nix::sys::socket::{setsockopt, sockopt};
+    setsockopt(socket, sockopt::KeepAlive, &true)?;
+    setsockopt(socket, sockopt::TcpKeepIdle, &10)?;
+    setsockopt(socket, sockopt::TcpKeepInterval, &5)?;
+    setsockopt(socket, sockopt::TcpKeepCount, &3)?;
+    Ok(())
 }

@@ -7,8 +7,11 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
-use crate::event::{Event, JobName};
-use crate::spec::{Backoff, Budget, ControlSpec, Exec, HealthSpec, JobSpec, LoggingSpec, OutputSpec, Spec, StartRule};
+use crate::event::{Event, JobName, WatchName};
+use crate::spec::{
+    Backoff, Budget, ConsulSpec, ControlSpec, Exec, HealthSpec, JobSpec, LoggingSpec, OutputSpec, ServiceSpec, Spec,
+    StartRule, TlsSpec, WatchSpec,
+};
 
 /// So many seconds.
 pub const fn secs(seconds: u64) -> Duration {
@@ -55,6 +58,44 @@ pub fn check(script: &str) -> HealthSpec {
         failures: None,
         output: OutputSpec::default(),
     }
+}
+
+/// A service at 10.1.2.3:8000 that is heartbeaten every second.
+pub fn service(name: &str) -> ServiceSpec {
+    ServiceSpec {
+        id: format!("{name}-host"),
+        name: name.to_owned(),
+        port: 8000,
+        address: [10, 1, 2, 3].into(),
+        interfaces: vec!["static:10.1.2.3".to_owned()],
+        tags: Vec::new(),
+        initial_status: None,
+        ttl: secs(5),
+        interval: secs(1),
+        enable_tag_override: false,
+        deregister_critical_after: None,
+        meta: Vec::new(),
+        weights: None,
+        tagged_addresses: Vec::new(),
+    }
+}
+
+/// A watch that looks every second.
+pub fn watch(name: &str) -> WatchSpec {
+    WatchSpec {
+        name: WatchName::new(name),
+        interval: secs(1),
+        tags: Vec::new(),
+        dc: None,
+        stale: false,
+        min_instances: 1,
+        debounce: Duration::ZERO,
+    }
+}
+
+/// Consul at this address, without TLS and token.
+pub fn consul(address: &str) -> ConsulSpec {
+    ConsulSpec { address: address.to_owned(), https: false, token: None, token_file: None, tls: TlsSpec::default() }
 }
 
 /// A config of these jobs, with a window of one second.

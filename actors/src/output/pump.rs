@@ -3,20 +3,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 
 use super::encode::{Encoder, Stream};
-use super::{Captured, Command, Sink};
+use super::{Captured, Command, News, Sink};
 use crate::event::{Owner, RunId};
 use crate::output::encode::last_words;
 use crate::spec::{LogFormat, LogLevel};
-use crate::sys::{self, PipePoll};
+use crate::sys::PipePoll;
 
 /// What one turn reads from a pipe at most: a whole pipe by default, and no reason for the others to wait long.
 const CHUNK: usize = 64 * 1024;
@@ -26,8 +23,6 @@ const LONGEST_LINE: usize = 64 * 1024;
 const BATCH: usize = 128 * 1024;
 /// How many ended runs of one owner may leave children behind that hold their pipes; the oldest is let go.
 const MOST_HELD: usize = 8;
-/// How many pipes one look finds ready.
-const READY: usize = 64;
 
 #[derive(Debug)]
 struct Source {
@@ -40,10 +35,20 @@ struct Source {
     partial: Vec<u8>,
 }
 
+/// What comes to the pump from outside.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub commands: mpsc::UnboundedReceiver<Command>,
+    pub news: std::sync::mpsc::Receiver<News>,
+    pub unseen: Arc<AtomicUsize>,
+    pub waiting: Arc<AtomicUsize>,
+}
+
 struct Loop {
-    epoll: AsyncFd<PipePoll>,
+    poll: Arc<PipePoll>,
+    news: std::sync::mpsc::Receiver<News>,
+    unseen: Arc<AtomicUsize>,
     sources: HashMap<u64, Source>,
-    next_key: u64,
     by_run: HashMap<(Owner, RunId), Vec<u64>>,
     held: HashMap<Owner, VecDeque<RunId>>,
     encoder: Encoder,
@@ -55,21 +60,17 @@ struct Loop {
     waiting: Arc<AtomicUsize>,
 }
 
-pub(super) async fn run(
-    mut commands: mpsc::UnboundedReceiver<Command>,
-    sink: Sink,
-    format: LogFormat,
-    level: LogLevel,
-    waiting: Arc<AtomicUsize>,
-) {
-    let epoll = match sys::pipe_poll() {
-        Ok(epoll) => epoll,
+pub(super) async fn run(inbox: Inbox, poll: Arc<PipePoll>, sink: Sink, format: LogFormat, level: LogLevel) {
+    let Inbox { mut commands, news, unseen, waiting } = inbox;
+    let pipes = match poll.clone().watch() {
+        Ok(pipes) => pipes,
         Err(cause) => return last_words(&format!("cannot read the output of jobs: {cause}")),
     };
     let mut this = Loop {
-        epoll,
+        poll,
+        news,
+        unseen,
         sources: HashMap::new(),
-        next_key: 0,
         by_run: HashMap::new(),
         held: HashMap::new(),
         encoder: Encoder::new(format),
@@ -90,17 +91,18 @@ pub(super) async fn run(
                 while closing.is_none() && let Ok(command) = commands.try_recv() {
                     closing = this.command(command);
                 }
+                this.look();
             }
-            ready = this.epoll.readable() => match ready {
+            ready = pipes.readable() => match ready {
                 Ok(mut ready) => {
-                    let mut events = [EpollEvent::empty(); READY];
-                    let count = this.epoll.get_ref().0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
-                    if count == 0 {
+                    let mut keys = this.poll.ready().peekable();
+                    if keys.peek().is_none() {
                         ready.clear_ready();
                     }
                     drop(ready);
-                    for event in &events[..count] {
-                        this.read(event.data());
+                    this.look();
+                    for key in keys {
+                        this.read(key);
                     }
                 }
                 Err(cause) => return last_words(&format!("cannot read the output of jobs: {cause}")),
@@ -119,8 +121,6 @@ pub(super) async fn run(
 impl Loop {
     fn command(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
         match command {
-            Command::Attach(captured) => self.attach(captured),
-            Command::Ended(owner, run) => self.run_ended(owner, run),
             Command::Record(bytes) => {
                 self.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
                 self.out.extend_from_slice(&bytes);
@@ -133,30 +133,29 @@ impl Loop {
                     last_words(&format!("cannot reopen the log: {cause}"));
                 }
             }
+            Command::Look => {}
             Command::Close(done) => return Some(done),
         }
         None
     }
 
-    fn attach(&mut self, captured: Captured) {
-        let Captured { owner, run, pid, stdout, stderr } = captured;
-        let keys = vec![
-            self.add(stdout, &owner, run, pid, Stream::Stdout),
-            self.add(stderr, &owner, run, pid, Stream::Stderr),
-        ];
-        self.by_run.insert((owner, run), keys);
+    fn look(&mut self) {
+        self.unseen.store(0, Ordering::Relaxed);
+        while let Ok(news) = self.news.try_recv() {
+            match news {
+                News::Attached(captured, keys) => self.attach(captured, keys),
+                News::Ended(owner, run) => self.run_ended(owner, run),
+            }
+        }
     }
 
-    fn add(&mut self, pipe: OwnedFd, owner: &Owner, run: RunId, pid: i32, stream: Stream) -> u64 {
-        let key = self.next_key;
-        self.next_key += 1;
-        if let Err(errno) = self.epoll.get_ref().0.add(&pipe, EpollEvent::new(EpollFlags::EPOLLIN, key)) {
-            last_words(&format!("cannot read the output of {owner}: {errno}"));
-            return key;
+    fn attach(&mut self, captured: Captured, keys: [u64; 2]) {
+        let Captured { owner, run, pid, stdout, stderr } = captured;
+        for (pipe, stream, key) in [(stdout, Stream::Stdout, keys[0]), (stderr, Stream::Stderr, keys[1])] {
+            let source = Source { pipe: pipe.into(), owner: owner.clone(), run, pid, stream, partial: Vec::new() };
+            self.sources.insert(key, source);
         }
-        let source = Source { pipe: pipe.into(), owner: owner.clone(), run, pid, stream, partial: Vec::new() };
-        self.sources.insert(key, source);
-        key
+        self.by_run.insert((owner, run), keys.to_vec());
     }
 
     /// Reads one piece of what a pipe holds.
@@ -179,6 +178,9 @@ impl Loop {
     /// The end of a stream: what has no newline is a line all the same.
     fn remove(&mut self, key: u64) {
         let Some(source) = self.sources.remove(&key) else { return };
+        if let Err(errno) = self.poll.remove(&source.pipe) {
+            last_words(&format!("cannot let go of the output of {}: {errno}", source.owner));
+        }
         if !source.partial.is_empty() && self.shows_lines {
             self.encoder.begin(&source.owner, source.pid, source.stream);
             self.encoder.line(&mut self.out, without_cr(&source.partial));

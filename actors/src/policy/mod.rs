@@ -1,6 +1,10 @@
 //! Decisions: pure state machines that actors ask in their mailbox handlers. No actor, clock, randomness or I/O.
 
+pub mod contact;
 pub mod health;
 pub mod job;
+pub mod reload;
 pub mod restart;
+pub mod service;
 pub mod shutdown;
+pub mod watch;

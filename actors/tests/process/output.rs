@@ -26,7 +26,8 @@ async fn a_grandchild_that_holds_the_pipe_delays_no_exit_and_is_still_heard() {
     let mut scene = Scene::new("held").await;
     scene.run(
         1,
-        "(trap '' TERM; until [ -e $F/go ]; do sleep 0.02; done; echo from below; echo > $F/said) & echo begun",
+        "(trap '' TERM; echo > $F/ready; until [ -e $F/go ]; do sleep 0.02; done; echo from below; echo > $F/said) &
+         until [ -e $F/ready ]; do sleep 0.02; done; echo begun",
     );
     scene.end_of(1).await;
     std::fs::write(scene.folder.join("go"), "").unwrap();

@@ -1,0 +1,204 @@
+//! What each path of the control socket means.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use actix::prelude::*;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{ACTOR_PATIENCE, ControlNeighbours, RELOAD_PATIENCE};
+use crate::http::{JSON, Reply, Request};
+use crate::messages::{MetricCommand, Reload, ReloadError, SupervisorCommand};
+use crate::policy::reload::Diff;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Ping,
+    PutEnv,
+    PutMetric,
+    Reload,
+    Maintenance(bool),
+}
+
+/// How a path may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Any,
+    Post,
+}
+
+/// The route of a path, how it may be asked for, and its name in metrics.
+fn route(path: &str) -> Option<(Route, Method, &'static str)> {
+    Some(match path {
+        "/v3/ping" => (Route::Ping, Method::Any, "/v3/ping"),
+        "/v3/environ" => (Route::PutEnv, Method::Post, "/v3/environ"),
+        // 3.8's documentation has this one, its server the other.
+        "/v3/env" => (Route::PutEnv, Method::Post, "/v3/env"),
+        "/v3/metric" => (Route::PutMetric, Method::Post, "/v3/metric"),
+        "/v3/reload" => (Route::Reload, Method::Post, "/v3/reload"),
+        "/v3/maintenance/enable" => (Route::Maintenance(true), Method::Post, "/v3/maintenance/enable"),
+        "/v3/maintenance/disable" => (Route::Maintenance(false), Method::Post, "/v3/maintenance/disable"),
+        _ => return None,
+    })
+}
+
+/// Answers a request; also says what it counts as, if its path is a known one.
+pub(super) async fn answer(request: Request, neighbours: &ControlNeighbours) -> (Option<&'static str>, Reply) {
+    let Some((route, method, path)) = route(&request.path) else { return (None, Reply::status_only(404)) };
+    let allowed = match method {
+        Method::Any => true,
+        Method::Post => request.method == "POST",
+    };
+    if !allowed {
+        return (Some(path), Reply::status_only(405));
+    }
+    let reply = match route {
+        Route::Ping => Reply::done(),
+        Route::PutEnv => put_env(&request.body, neighbours).await,
+        Route::PutMetric => put_metric(&request.body, neighbours).await,
+        Route::Reload => reload(&request, neighbours).await,
+        Route::Maintenance(on) => tell(&neighbours.supervisor, SupervisorCommand::Maintenance(on)).await,
+    };
+    (Some(path), reply)
+}
+
+/// Tells an actor, and confirms when it has heard.
+async fn tell<M>(to: &Recipient<M>, message: M) -> Reply
+where
+    M: Message<Result = ()> + Send + 'static,
+{
+    match actix::clock::timeout(ACTOR_PATIENCE, to.send(message)).await {
+        Ok(Ok(())) => Reply::done(),
+        Ok(Err(_)) => Reply::status_only(503),
+        Err(_) => Reply::status_only(504),
+    }
+}
+
+/// 3.8's users get an empty line; who asks for JSON, or only for what would happen, gets the difference.
+async fn reload(request: &Request, neighbours: &ControlNeighbours) -> Reply {
+    let dry_run = request.has("dry-run");
+    let answer = actix::clock::timeout(RELOAD_PATIENCE, neighbours.reloads.send(Reload { dry_run })).await;
+    match answer {
+        Ok(Ok(Ok(diff))) if dry_run || request.wants_json() => json(200, &DiffBody::from(&diff)),
+        Ok(Ok(Ok(_))) => Reply::done(),
+        Ok(Ok(Err(ReloadError::Refused(reason)))) => Reply::refused(422, &reason),
+        Ok(Ok(Err(error @ ReloadError::Ending))) => Reply::refused(503, &error.to_string()),
+        Ok(Err(_)) => Reply::status_only(503),
+        Err(_) => Reply::status_only(504),
+    }
+}
+
+#[derive(Serialize)]
+struct DiffBody<'a> {
+    changed: &'a [String],
+    added: &'a [String],
+    removed: &'a [String],
+    unchanged: &'a [String],
+    settings: &'a [&'static str],
+}
+
+impl<'a> From<&'a Diff> for DiffBody<'a> {
+    fn from(diff: &'a Diff) -> Self {
+        let Diff { changed, added, removed, unchanged, settings } = diff;
+        Self { changed, added, removed, unchanged, settings }
+    }
+}
+
+fn json(status: u16, body: &impl Serialize) -> Reply {
+    match serde_json::to_vec(body) {
+        Ok(mut bytes) => {
+            bytes.push(b'\n');
+            Reply::new(status, JSON, bytes)
+        }
+        Err(error) => Reply::refused(500, &error.to_string()),
+    }
+}
+
+async fn put_env(body: &[u8], neighbours: &ControlNeighbours) -> Reply {
+    match environment(body) {
+        Some(changes) => tell(&neighbours.supervisor, SupervisorCommand::PutEnv(changes)).await,
+        None => Reply::status_only(422),
+    }
+}
+
+/// All or nothing: what cannot be in an environment spoils the rest.
+fn environment(body: &[u8]) -> Option<Vec<(OsString, Option<OsString>)>> {
+    let wanted: BTreeMap<String, Option<String>> = serde_json::from_slice(body).ok()?;
+    let possible = |(name, value): (&String, &Option<String>)| {
+        !name.is_empty() && !name.contains(['=', '\0']) && !value.as_ref().is_some_and(|value| value.contains('\0'))
+    };
+    if !wanted.iter().all(possible) {
+        return None;
+    }
+    Some(wanted.into_iter().map(|(name, value)| (name.into(), value.map(OsString::from))).collect())
+}
+
+async fn put_metric(body: &[u8], neighbours: &ControlNeighbours) -> Reply {
+    match measurements(body) {
+        Some(values) => tell(&neighbours.metrics, MetricCommand::Record(values)).await,
+        None => Reply::status_only(422),
+    }
+}
+
+/// The values in a body that is a JSON object, with those that are no number.
+fn measurements(body: &[u8]) -> Option<Vec<(String, Option<f64>)>> {
+    let values: BTreeMap<String, Value> = serde_json::from_slice(body).ok()?;
+    let number = |value: Value| match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    Some(values.into_iter().map(|(name, value)| (name, number(value))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_is_an_object_of_strings() {
+        let change = |name: &str, value: Option<&str>| (OsString::from(name), value.map(OsString::from));
+        assert_eq!(
+            environment(br#"{"A": "b=c", "B": "", "C": null}"#),
+            Some(vec![change("A", Some("b=c")), change("B", Some("")), change("C", None),])
+        );
+        assert_eq!(environment(b"{}"), Some(vec![]));
+        let refused: [&[u8]; 12] = [
+            b"",
+            b"null",
+            b"[]",
+            b"7",
+            b"{",
+            br#"{"A": 1}"#,
+            br#"{"A": true, "B": "x"}"#,
+            br#"{"A": "b"} x"#,
+            br#"{"": "x"}"#,
+            br#"{"A=B": "x"}"#,
+            br#"{"A\u0000B": "x"}"#,
+            br#"{"A": "x\u0000"}"#,
+        ];
+        for body in refused {
+            assert_eq!(environment(body), None, "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn a_measurement_is_a_number_or_one_in_text() {
+        let values =
+            measurements(br#"{"a": 1, "b": " 2.5 ", "c": "x", "d": true, "e": "1e-9", "f": "+Inf", "g": "1 2"}"#);
+        let expected = [
+            ("a", Some(1.0)),
+            ("b", Some(2.5)),
+            ("c", None),
+            ("d", None),
+            ("e", Some(1e-9)),
+            ("f", Some(f64::INFINITY)),
+            ("g", None),
+        ];
+        assert_eq!(values, Some(expected.map(|(name, value)| (name.to_owned(), value)).to_vec()));
+        assert_eq!(measurements(b"[1]"), None);
+        assert_eq!(measurements(&[b'{'; 5000]), None);
+    }
+}

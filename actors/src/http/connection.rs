@@ -1,0 +1,128 @@
+//! One client: its request read, its answer written, each within its time; then the connection ends.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::request::{Progress, Request, RequestReader};
+use super::{Body, PATIENCE, Reply, reason};
+
+/// What a client whose request was refused may still send, so that it gets to read why.
+const MOST_IGNORED: usize = 64 * 1024 * 1024;
+/// How long it may take to send it.
+const IGNORING: Duration = Duration::from_secs(1);
+/// How much is read at once.
+const PIECE: usize = 8 * 1024;
+
+/// What a connection is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The client has yet to ask.
+    Reading,
+    /// The answer is made and sent.
+    Answering,
+    /// The answer goes on and on.
+    Streaming,
+}
+
+pub(super) async fn serve<S, H, F>(mut stream: S, handler: Rc<H>, stage: Rc<Cell<Stage>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Fn(Request) -> F,
+    F: Future<Output = Reply>,
+{
+    let read = timeout(PATIENCE, read_request(&mut stream)).await;
+    stage.set(Stage::Answering);
+    let (reply, with_body, refused) = match read {
+        Ok(Ok(Some(request))) => {
+            let with_body = request.method != "HEAD";
+            (handler(request).await, with_body, false)
+        }
+        Ok(Ok(None) | Err(ReadError::Gone)) => return,
+        Ok(Err(ReadError::Status(status))) => (Reply::status_only(status), true, true),
+        Err(_) => (Reply::status_only(408), true, true),
+    };
+    if let Body::Stream(_) = reply.body {
+        stage.set(Stage::Streaming);
+    }
+    // A client that has gone or does not read gets no answer, and there is nobody to tell.
+    if write_reply(&mut stream, reply, with_body).await.is_err() {
+        return;
+    }
+    // Closing would do, but for who is still sending.
+    if refused && stream.shutdown().await.is_ok() {
+        // In time or not: it has had its answer.
+        drop(timeout(IGNORING, ignore_rest(&mut stream)).await);
+    }
+}
+
+enum ReadError {
+    Gone,
+    Status(u16),
+}
+
+/// A whole request; none if the client closed without a word.
+async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Option<Request>, ReadError> {
+    let mut reader = RequestReader::default();
+    let mut piece = [0; PIECE];
+    loop {
+        let count = stream.read(&mut piece).await.map_err(|_| ReadError::Gone)?;
+        if count == 0 {
+            return if reader.is_untouched() { Ok(None) } else { Err(ReadError::Status(400)) };
+        }
+        match reader.take(&piece[..count]) {
+            Ok(Progress::Complete(request)) => return Ok(Some(request)),
+            Ok(Progress::Partial) => {}
+            Ok(Progress::AwaitsContinue) => {
+                stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| ReadError::Gone)?;
+            }
+            Err(problem) => return Err(ReadError::Status(problem.status())),
+        }
+    }
+}
+
+async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply, with_body: bool) -> io::Result<()> {
+    use std::io::Write;
+    let Reply { status, content_type, headers, body } = reply;
+    let mut bytes = Vec::with_capacity(256);
+    write!(bytes, "HTTP/1.1 {status} {}\r\nContent-Type: {content_type}\r\n{headers}", reason(status))?;
+    if let Body::Whole(body) = &body {
+        write!(bytes, "Content-Length: {}\r\n", body.len())?;
+    }
+    bytes.extend_from_slice(b"Connection: close\r\n\r\n");
+    match body {
+        Body::Whole(body) => {
+            if with_body {
+                bytes.extend_from_slice(&body);
+            }
+            in_time(stream.write_all(&bytes)).await?;
+        }
+        Body::Stream(mut pieces) => {
+            in_time(stream.write_all(&bytes)).await?;
+            while with_body && let Some(piece) = pieces.recv().await {
+                in_time(stream.write_all(&piece)).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn in_time(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    timeout(PATIENCE, work).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// Whoever is still sending does not listen yet: closing at once would throw the answer away.
+async fn ignore_rest<S: AsyncRead + Unpin>(stream: &mut S) {
+    let mut piece = [0; PIECE];
+    let mut ignored = 0;
+    while let Ok(count) = stream.read(&mut piece).await {
+        ignored += count;
+        if count == 0 || ignored > MOST_IGNORED {
+            return;
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! As much HTTP/1.1 as a control socket and a metrics port need: one request a connection, everything bounded.
+//!
+//! Our own, over `httparse`: a request has to be cut off by size and by time, a socket has to have its mode before its
+//! first client, and a ping has to cost less than 3.8's; `actix-http` would bring two hundred kilobytes for that.
+//! Not here: what is asked for, and who may ask.
+
+mod connection;
+mod local;
+mod request;
+mod server;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+pub use request::{Problem, Progress, Request, RequestReader};
+pub use server::{Listener, Server};
+
+/// The largest request line with all headers.
+pub const MOST_HEAD: usize = 16 * 1024;
+/// The largest body.
+pub const MOST_BODY: usize = 1024 * 1024;
+/// A request has to be here, and its answer has to be taken, within this time each.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// So many clients are served at a time; one more takes the place of the one that is slowest to ask.
+pub const MOST_CLIENTS: usize = 256;
+
+/// Text, as 3.8 sends it.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+/// What machines read.
+pub const JSON: &str = "application/json";
+
+/// What a body is made of.
+#[derive(Debug)]
+pub enum Body {
+    /// All of it.
+    Whole(Cow<'static, [u8]>),
+    /// Piece after piece, until the sender is dropped or the client is gone.
+    Stream(mpsc::Receiver<Arc<[u8]>>),
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// 200 and so on.
+    pub status: u16,
+    /// What the body is.
+    pub content_type: &'static str,
+    /// Any other headers, each with its line end.
+    pub headers: &'static str,
+    /// The body.
+    pub body: Body,
+}
+
+impl Reply {
+    /// An answer of a given type.
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Self {
+        Self { status, content_type, headers: "", body: Body::Whole(body.into()) }
+    }
+
+    /// 3.8: what was done is confirmed with an empty line.
+    pub fn done() -> Self {
+        Self::new(200, TEXT, &b"\n"[..])
+    }
+
+    /// The status in words, as 3.8's errors have it.
+    pub fn status_only(status: u16) -> Self {
+        Self::new(status, TEXT, format!("{}\n", reason(status)).into_bytes())
+    }
+
+    /// Why not, as text.
+    pub fn refused(status: u16, why: &str) -> Self {
+        Self::new(status, TEXT, format!("{}\n", why.trim_end()).into_bytes())
+    }
+
+    /// A body that goes on and on.
+    pub fn stream(content_type: &'static str, pieces: mpsc::Receiver<Arc<[u8]>>) -> Self {
+        Self { status: 200, content_type, headers: "Cache-Control: no-store\r\n", body: Body::Stream(pieces) }
+    }
+}
+
+/// The words for a status.
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        202 => "Accepted",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        413 => "Request Entity Too Large",
+        422 => "Unprocessable Entity",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Internal Server Error",
+    }
+}

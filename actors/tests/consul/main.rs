@@ -1,0 +1,7 @@
+//! Real Consul servers, as processes of the tests on loopback. Without the `consul` binary the tests fail.
+
+mod cluster;
+mod security;
+mod server;
+mod services;
+mod watches;

@@ -1,0 +1,85 @@
+//! The runtime without any config text: two jobs, described in Rust, the second of which waits for the first.
+//!
+//!     cargo run --example embed
+#![expect(clippy::print_stderr, reason = "it is a program of its own")]
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Actor;
+use containerpilot_actors::event::{Event, EventCode, JobName};
+use containerpilot_actors::output::{Pump, Sink};
+use containerpilot_actors::spec::{
+    Backoff, Budget, ControlSpec, Exec, JobSpec, LogFormat, LogLevel, LogOutput, LoggingSpec, OutputSpec, Spec,
+    StartRule,
+};
+use containerpilot_actors::supervisor::{Resources, Supervisor};
+use containerpilot_actors::sys;
+use slog::{Discard, Logger, o};
+
+fn job(name: &str, words: &[&str], start: Event) -> JobSpec {
+    JobSpec {
+        name: JobName::new(name),
+        exec: Some(Exec { program: "echo".into(), args: words.iter().map(Into::into).collect() }),
+        start: StartRule::Once(start),
+        wait_timeout: None,
+        restarts: Budget::Limited(0),
+        timeout: Some(Duration::from_secs(10)),
+        stop_timeout: None,
+        backoff: Some(Backoff::default()),
+        main: false,
+        output: OutputSpec::default(),
+        env: Vec::new(),
+        health: None,
+        service: None,
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(status) => status.into(),
+        Err(cause) => {
+            eprintln!("{cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> std::io::Result<u8> {
+    sys::prepare_process()?;
+    let first = JobName::new("first");
+    let spec = Spec {
+        jobs: vec![
+            job("first", &["hello"], Event::STARTUP),
+            job("second", &["and goodbye"], Event::job(EventCode::ExitSuccess, &first)),
+        ],
+        watches: Vec::new(),
+        stop_timeout: Duration::from_secs(5),
+        catalog: None,
+        telemetry: None,
+        control: ControlSpec { socket: std::env::temp_dir().join("containerpilot-embed.socket"), is_default: false },
+        logging: LoggingSpec::default(),
+        warnings: Vec::new(),
+    };
+    let sink = Sink::open(&LogOutput::Stdout)?;
+    let (nothing, signals) = (File::open("/dev/null")?, sys::signal_fd()?);
+    actix::System::new().block_on(async move {
+        let pump = Pump::start(&actix::Arbiter::new().handle(), sink, LogFormat::Default, LogLevel::Info)?;
+        let (finished, status) = tokio::sync::oneshot::channel();
+        let environment = std::env::vars_os().collect();
+        let log = Logger::root(Discard, o!());
+        // There is no config to read again: a reload finds this one.
+        let load = {
+            let spec = spec.clone();
+            Arc::new(move |_: &[(OsString, OsString)]| Ok(spec.clone()))
+        };
+        Supervisor::new(spec, Resources { load, environment, nothing, pump: pump.clone(), signals, log, finished })
+            .start();
+        let status = status.await.unwrap_or(1);
+        pump.close(Duration::from_secs(1)).await;
+        Ok(status)
+    })
+}

@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(found[3], (at(2, 18), at(2, 18)));
         assert_eq!(found[4], (at(2, 31), at(2, 31)));
         assert_eq!(found[5], (at(2, 32), at(2, 35)));
-        assert_eq!(found[6], (at(3, 3), at(3, 11)));
+        assert_eq!(found[6], (at(3, 3), at(3, 10)));
         assert_eq!(positions.of_value(7), None);
     }
 

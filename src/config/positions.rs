@@ -261,7 +261,7 @@ mod tests {
             match &node.value {
                 Value::List(items) => items.iter().map(last).max().unwrap_or(node.id),
                 Value::Object(entries) => entries.iter().map(|(_, item)| last(item)).max().unwrap_or(node.id),
-                _ => node.id,
+                Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::String(_) => node.id,
             }
         }
         let positions = Positions::of(text);

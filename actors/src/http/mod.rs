@@ -29,6 +29,8 @@ pub const MOST_CLIENTS: usize = 256;
 
 /// Text, as 3.8 sends it.
 pub const TEXT: &str = "text/plain; charset=utf-8";
+/// Server-sent events.
+pub const EVENT_STREAM: &str = "text/event-stream";
 /// What machines read.
 pub const JSON: &str = "application/json";
 

@@ -18,6 +18,8 @@ pub struct Request {
     pub query: String,
     /// The `Accept` header.
     pub accept: String,
+    /// The `Last-Event-ID` header.
+    pub last_event_id: String,
     /// All of it.
     pub body: Vec<u8>,
 }
@@ -164,6 +166,8 @@ impl RequestReader {
                 expects = value.eq_ignore_ascii_case("100-continue");
             } else if is("accept") {
                 value.clone_into(&mut self.request.accept);
+            } else if is("last-event-id") {
+                value.clone_into(&mut self.request.last_event_id);
             } else if is("host") {
                 hosts += 1;
             }
@@ -318,6 +322,7 @@ mod tests {
             path: "/v3/environ".into(),
             query: "x=%41".into(),
             accept: "a".into(),
+            last_event_id: String::new(),
             body: b"{\"FOO\": \"me\"}".to_vec(),
         };
         for whole in [chunked, plain] {

@@ -224,7 +224,8 @@ impl ConsulClient {
     }
 
     async fn send_once(&self, method: &Method, path: &str, body: &[u8]) -> Result<Response, RequestError> {
-        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        // Headers are written as other clients of Consul write them; proxies may be picky.
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base)).camel_case();
         if let Some(token) = &*self.token.borrow() {
             request = request.insert_header(("x-consul-token", token.clone()));
         }

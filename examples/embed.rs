@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use actix::Actor;
+use containerpilot_actors::addresses::InterfaceAddress;
 use containerpilot_actors::event::{Event, EventCode, JobName};
 use containerpilot_actors::output::{Pump, Sink};
 use containerpilot_actors::spec::{
@@ -65,11 +66,14 @@ fn run() -> std::io::Result<u8> {
     let sink = Sink::open(&LogOutput::Stdout)?;
     let (nothing, signals) = (File::open("/dev/null")?, sys::signal_fd()?);
     actix::System::new().block_on(async move {
-        let pump = Pump::start(&actix::Arbiter::new().handle(), sink, LogFormat::Default, LogLevel::Info);
+        let pump = Pump::start(&actix::Arbiter::new().handle(), sink, LogFormat::Default, LogLevel::Info)?;
         let (finished, status) = tokio::sync::oneshot::channel();
         let environment = std::env::vars_os().collect();
         let log = Logger::root(Discard, o!());
-        Supervisor::new(spec, Resources { environment, nothing, pump: pump.clone(), signals, log, finished }).start();
+        // Its jobs are no services, whose addresses could change.
+        let pick_address = |_: &[String], _: &[InterfaceAddress]| None;
+        let resources = Resources { environment, nothing, pump: pump.clone(), signals, log, finished, pick_address };
+        Supervisor::new(spec, resources).start();
         let status = status.await.unwrap_or(1);
         pump.close(Duration::from_secs(1)).await;
         Ok(status)

@@ -52,16 +52,25 @@ pub fn run(load: impl FnOnce() -> Result<Spec, BootError>) -> Result<u8, BootErr
     let nothing = File::open("/dev/null").map_err(system("open /dev/null"))?;
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let runtime = actix::System::new();
-    Ok(runtime.block_on(async move {
+    runtime.block_on(async move {
         let arbiter = actix::Arbiter::new();
-        let pump = Pump::start(&arbiter.handle(), sink, spec.logging.format, spec.logging.level);
+        let pump = Pump::start(&arbiter.handle(), sink, spec.logging.format, spec.logging.level)
+            .map_err(system("watch the output of jobs"))?;
         let log = crate::logging::logger(pump.clone(), &spec.logging);
         let (finished, status) = tokio::sync::oneshot::channel();
-        let resources = Resources { environment, nothing, pump: pump.clone(), signals, log, finished };
+        let resources = Resources {
+            environment,
+            nothing,
+            pump: pump.clone(),
+            signals,
+            log,
+            finished,
+            pick_address: crate::config::pick_address,
+        };
         Supervisor::new(spec, resources).start();
         // If the supervisor died of a panic, nobody is left who could end things in order.
         let status = status.await.unwrap_or(BROKEN);
         pump.close(LAST_LINES).await;
-        status
-    }))
+        Ok(status)
+    })
 }

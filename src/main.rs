@@ -1,46 +1,142 @@
-//! ContainerPilot: PID 1 for containers.
+//! ContainerPilot: PID 1 for containers. Arguments in, exit code out.
 
 mod boot;
+mod cli;
+mod client;
+mod config;
 mod logging;
 mod template;
 
-fn main() -> std::process::ExitCode {
-    use containerpilot_actors::{event::*, spec::*};
-    use std::time::Duration;
-    let job = |name: &str, script: &str, start| JobSpec {
-        name: JobName::new(name),
-        exec: Some(Exec { program: "sh".into(), args: vec!["-c".into(), script.into()] }),
-        start,
-        wait_timeout: None,
-        restarts: Budget::Limited(0),
-        timeout: None,
-        stop_timeout: None,
-        backoff: Some(Backoff::default()),
-        main: false,
-        output: OutputSpec::default(),
-        env: vec![],
-        health: None,
-        service: None,
+use std::error::Error;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use containerpilot_actors::addresses::Host;
+
+use boot::BootError;
+use cli::{Command, Invocation};
+use config::{Loaded, Source};
+use template::Environment;
+
+/// Neither a wrong command line nor an instance that ended by itself.
+const FAILED: u8 = 1;
+/// A wrong command line.
+const USAGE: u8 = 2;
+
+/// Why we end without having done what was asked for.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// There is neither the flag nor the variable.
+    #[error("-config flag is required, or CONTAINERPILOT in the environment")]
+    NoConfig,
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
+    #[error("cannot find out the addresses of this machine")]
+    Host(#[source] io::Error),
+    #[error("cannot write the rendered config to `{path}`")]
+    Write { path: String, source: io::Error },
+    #[error(transparent)]
+    Client(#[from] client::ClientError),
+    #[error(transparent)]
+    Boot(#[from] BootError),
+}
+
+fn main() -> ExitCode {
+    let invocation = match cli::parse(std::env::args_os().skip(1)) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            print(io::stderr(), &format!("{error}\n{}", cli::usage()));
+            return ExitCode::from(USAGE);
+        }
     };
-    let spec = Spec {
-        jobs: vec![
-            job("a", "echo hello; sleep 1; exit 3", StartRule::Once(Event::STARTUP)),
-            job("b", "echo world; env | grep PILOT; sleep 100", StartRule::Once(Event::STARTUP)),
-            job("c", "echo world $(date)", StartRule::Interval(Duration::from_millis(700))),
-        ],
-        watches: vec![],
-        stop_timeout: Duration::from_secs(5),
-        catalog: None,
-        telemetry: None,
-        control: ControlSpec { socket: "/x".into(), is_default: true },
-        logging: LoggingSpec { level: LogLevel::Debug, ..Default::default() },
-        warnings: vec![],
-    };
-    match boot::run(|| Ok(spec)) {
-        Ok(code) => code.into(),
-        Err(e) => {
-            eprintln!("{e}");
-            1.into()
+    match execute(invocation) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            print(io::stderr(), &format!("{}\n", chain(&failure)));
+            ExitCode::from(FAILED)
         }
     }
+}
+
+fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
+    let environment: Environment = std::env::vars_os().map(|(name, value)| (bytes(name), bytes(value))).collect();
+    let source = || source(config, std::env::var_os("CONTAINERPILOT"));
+    match command {
+        Command::Help => print(io::stderr(), &cli::usage()),
+        Command::Version => {
+            print(io::stdout(), &format!("Version: {}\nGitHash: {}\n", env!("CARGO_PKG_VERSION"), env!("GIT_HASH")));
+        }
+        Command::Template { out } => write_rendered(&config::render(&source()?, &environment)?, out.as_deref())?,
+        Command::Validate => return Ok(validated(&load(&source()?, &environment)?)),
+        Command::Request(request) => {
+            let loaded = load(&source()?, &environment)?;
+            client::send(&request, &loaded.spec.control.socket)?;
+            if request == cli::Request::Ping {
+                print(io::stdout(), "ok\n");
+            }
+        }
+        Command::Run => {
+            let source = source()?;
+            let loaded = || load(&source, &environment).map_err(|failure| BootError::Config(chain(&failure)));
+            return Ok(boot::run(|| Ok(loaded()?.spec))?);
+        }
+        Command::MainApplication(program) => {
+            let program = program.to_string_lossy();
+            let says = format!("`{program}` is no flag: a main application, as in version 2, is not supported yet\n");
+            print(io::stderr(), &says);
+            return Ok(USAGE);
+        }
+    }
+    Ok(0)
+}
+
+fn bytes(text: OsString) -> Vec<u8> {
+    std::os::unix::ffi::OsStringExt::into_vec(text)
+}
+
+/// The config that the flag names, or else the environment.
+fn source(flag: Option<PathBuf>, variable: Option<OsString>) -> Result<Source, Failure> {
+    let variable = variable.filter(|path| !path.is_empty()).map(PathBuf::from);
+    flag.or(variable).map(|path| Source { path }).ok_or(Failure::NoConfig)
+}
+
+fn load(source: &Source, environment: &Environment) -> Result<Loaded, Failure> {
+    let host = Host::read().map_err(Failure::Host)?;
+    Ok(config::load(source, environment, &host)?)
+}
+
+/// Tells what is doubtful in a config that can be used; the exit status.
+fn validated(loaded: &Loaded) -> u8 {
+    for says in loaded.spec.warnings.iter().chain(&loaded.notes) {
+        print(io::stderr(), &format!("{says}\n"));
+    }
+    if loaded.spec.warnings.is_empty() { 0 } else { FAILED }
+}
+
+fn write_rendered(text: &[u8], out: Option<&Path>) -> Result<(), Failure> {
+    let name = out.map_or_else(|| OsStr::new("stdout"), Path::as_os_str);
+    let written = match out {
+        Some(path) => fs::write(path, text),
+        None => io::stdout().write_all(text).and_then(|()| io::stdout().flush()),
+    };
+    written.map_err(|source| Failure::Write { path: name.to_string_lossy().into_owned(), source })
+}
+
+/// An error and all that lies behind it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Says something to whoever listens; nobody has to.
+fn print(mut stream: impl Write, text: &str) {
+    drop(stream.write_all(text.as_bytes()).and_then(|()| stream.flush()));
 }

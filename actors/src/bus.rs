@@ -19,7 +19,7 @@ const MOST_ERRORS: usize = 1000;
 pub struct EventBus {
     log: Logger,
     subscribers: HashMap<Event, Vec<(Owner, Recipient<Event>)>>,
-    taps: Vec<Recipient<Event>>,
+    taps: Vec<(&'static [EventCode], Recipient<Event>)>,
     counts: HashMap<Event, u64>,
     errors: usize,
     _guard: Option<PanicGuard>,
@@ -35,8 +35,10 @@ impl EventBus {
     fn publish(&mut self, event: Event) {
         // 3.8: these words, which people grep for
         debug!(self.log, "event: {}", event);
-        for tap in &self.taps {
-            tap.do_send(event.clone());
+        for (codes, to) in &self.taps {
+            if codes.is_empty() || codes.contains(&event.code) {
+                to.do_send(event.clone());
+            }
         }
         if let Some(subscribers) = self.subscribers.get(&event) {
             for (_, to) in subscribers {
@@ -71,9 +73,9 @@ impl Handler<BusCommand> for EventBus {
     fn handle(&mut self, msg: BusCommand, _ctx: &mut Self::Context) {
         match msg {
             BusCommand::Publish(event) => self.publish(event),
-            BusCommand::Tap(to) => {
-                self.taps.retain(Recipient::connected);
-                self.taps.push(to);
+            BusCommand::Tap { codes, to } => {
+                self.taps.retain(|(_, to)| to.connected());
+                self.taps.push((codes, to));
             }
             BusCommand::Subscribe { subscriber, events, to } => {
                 for event in events {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use crate::consul_agent::RequestError;
-use crate::event::{Event, JobName, Owner, RunEnd, RunId, WatchName};
+use crate::event::{Event, EventCode, JobName, Owner, RunEnd, RunId, WatchName};
 use crate::policy::contact::Contact;
 use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State};
 use crate::policy::watch::Instance;
@@ -33,8 +33,13 @@ pub enum BusCommand {
     },
     /// Deliver nothing more to this subscriber.
     Unsubscribe(Owner),
-    /// Deliver every event to this one from now on.
-    Tap(Recipient<Event>),
+    /// Deliver every event of these codes, whatever its source, to this one from now on.
+    Tap {
+        /// None for all codes.
+        codes: &'static [EventCode],
+        /// Where they go.
+        to: Recipient<Event>,
+    },
     /// This happened.
     Publish(Event),
 }

@@ -14,7 +14,7 @@ use crate::event::{Event, JobName, WatchName};
 pub struct Spec {
     /// In the config's order; names are unique, at most one is `main`.
     pub jobs: Vec<JobSpec>,
-    /// In the config's order; names are unique.
+    /// In the config's order; several may watch one name, with other tags or datacenters.
     pub watches: Vec<WatchSpec>,
     /// The window W of a shutdown: from TERM to KILL, 5 s by default.
     pub stop_timeout: Duration,
@@ -282,12 +282,14 @@ impl Default for TlsSpec {
 /// The metrics server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TelemetrySpec {
-    /// Where it listens: the address chosen by `interfaces`, port 9090 by default.
+    /// Where it listens: the address chosen by `interfaces`, port 9090 by default; 0 for any, and then no service.
     pub address: SocketAddr,
     /// The service `containerpilot`, as advertised.
     pub service: ServiceSpec,
     /// The users' own metrics.
     pub metrics: Vec<MetricSpec>,
+    /// Whether a page for people is served too.
+    pub page: bool,
 }
 
 /// What kind of metric.

@@ -9,6 +9,7 @@ use actix::prelude::*;
 use slog::{Logger, debug, error, info, warn};
 use tokio::sync::oneshot;
 
+use crate::address_watcher::{AddressNeighbours, AddressWatcher, PickAddress, WatchAddresses, variable as ip_variable};
 use crate::bus::EventBus;
 use crate::consul_agent::{ConsulAgent, ConsulClient};
 use crate::control::{ControlNeighbours, ControlServer};
@@ -50,6 +51,8 @@ pub struct Resources {
     pub log: Logger,
     /// Told the exit status once everything is over.
     pub finished: oneshot::Sender<u8>,
+    /// Knows what interface specs mean.
+    pub pick_address: PickAddress,
 }
 
 struct ForCore {
@@ -87,7 +90,9 @@ pub struct Supervisor {
     finished: Option<oneshot::Sender<u8>>,
     code: u8,
     core: Option<Core>,
+    pick_address: PickAddress,
     catalog: Option<Catalog>,
+    addresses: Option<Addr<AddressWatcher>>,
     jobs: HashMap<JobName, Addr<JobActor>>,
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
     /// In the config's order, as long as there is a catalog.
@@ -106,13 +111,11 @@ impl std::fmt::Debug for Supervisor {
 impl Supervisor {
     /// Nothing has started; that happens when the actor does.
     pub fn new(spec: Spec, resources: Resources) -> Self {
-        let Resources { mut environment, nothing, pump, signals, log, finished } = resources;
+        let Resources { mut environment, nothing, pump, signals, log, finished, pick_address } = resources;
         environment.push(("CONTAINERPILOT_PID".into(), std::process::id().to_string().into()));
         let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
         for service in services.chain(spec.telemetry.as_ref().map(|telemetry| &telemetry.service)) {
-            // 3.8: upper case, and `-` as `_`
-            let word = service.name.to_uppercase().replace('-', "_");
-            environment.push((format!("CONTAINERPILOT_{word}_IP").into(), service.address.to_string().into()));
+            environment.push((ip_variable(&service.name).into(), service.address.to_string().into()));
         }
         Self {
             policy: ShutdownPolicy::new(&spec.jobs),
@@ -123,7 +126,9 @@ impl Supervisor {
             finished: Some(finished),
             code: 0,
             core: None,
+            pick_address,
             catalog: None,
+            addresses: None,
             jobs: HashMap::new(),
             checks: HashMap::new(),
             watches: Vec::new(),
@@ -150,7 +155,10 @@ impl Supervisor {
         };
         let guard = Self::guard(ActorId::Core("signal handler"), ctx);
         SignalHandler::new(signals, neighbours, self.log.clone(), guard).start();
-        bus.do_send(BusCommand::Tap(ctx.address().recipient()));
+        bus.do_send(BusCommand::Tap {
+            codes: &[EventCode::Stopping, EventCode::Stopped],
+            to: ctx.address().recipient(),
+        });
         let guard = Self::guard(ActorId::Core("metrics"), ctx);
         let metrics = Metrics::new(self.log.clone(), guard).start();
         let telemetry = self.spec.telemetry.as_ref();
@@ -260,6 +268,17 @@ impl Supervisor {
         if let (Some(catalog), Some(service)) = (&self.catalog, &job.service) {
             catalog.agent.do_send(CatalogCommand::Advertise(service.clone()));
         }
+    }
+
+    /// Has the addresses of all services followed; the one that telemetry listens at stays.
+    fn watch_addresses(&mut self) {
+        let Some(core) = &self.core else { return };
+        let catalog = self.catalog.as_ref().map(|catalog| catalog.agent.clone().recipient());
+        let neighbours = AddressNeighbours { catalog, reaper: core.reaper.clone() };
+        let services = self.spec.jobs.iter().filter_map(|job| job.service.clone()).collect();
+        let (pick, log) = (self.pick_address, &self.log);
+        let watcher = self.addresses.get_or_insert_with(|| AddressWatcher::new(pick, neighbours.clone(), log).start());
+        watcher.do_send(WatchAddresses(services, neighbours));
     }
 
     fn start_watch(&self, place: usize, ctx: &Context<Self>) -> Option<Addr<WatchActor>> {
@@ -381,6 +400,7 @@ impl Supervisor {
         for watch in &self.watches {
             watch.do_send(ReplaceContacts(catalog.agent.clone().recipient()));
         }
+        self.watch_addresses();
     }
 
     fn revive_check(&mut self, name: &JobName, ctx: &mut Context<Self>) {
@@ -412,6 +432,7 @@ impl Actor for Supervisor {
         self.start_control(ctx);
         info!(self.log, "supervising {} jobs", self.spec.jobs.len());
         self.publish(Event::STARTUP);
+        self.watch_addresses();
         self.watches = (0..self.spec.watches.len()).filter_map(|place| self.start_watch(place, ctx)).collect();
     }
 }

@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -358,11 +359,15 @@ pub struct PipePoll(Epoll);
 pub const READY: usize = 64;
 
 impl PipePoll {
-    /// Makes one that the event loop can wait for.
-    pub fn watch() -> io::Result<AsyncFd<Self>> {
-        let epoll = Self(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+    /// Makes one without pipes.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
+    }
+
+    /// Lets the event loop of this thread wait for it.
+    pub fn watch(self: Arc<Self>) -> io::Result<AsyncFd<Arc<Self>>> {
         // SAFETY: the value owns its descriptor; nobody replaces it while it is registered.
-        Ok(unsafe { AsyncFd::register(epoll) }?)
+        Ok(unsafe { AsyncFd::register(self) }?)
     }
 
     /// Reports this pipe from now on, under this key, as long as there is something to read.

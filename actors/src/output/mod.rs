@@ -9,7 +9,7 @@ mod sink;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +19,7 @@ pub use sink::Sink;
 
 use crate::event::{Owner, RunId};
 use crate::spec::{LogFormat, LogLevel};
+use crate::sys::{Errno, PipePoll};
 
 /// How many bytes of our own records may wait for a slow reader; more are dropped, and counted.
 const MOST_WAITING: usize = 1 << 20;
@@ -38,48 +39,97 @@ pub struct Captured {
     pub stderr: OwnedFd,
 }
 
+/// What wakes the pump.
 #[derive(Debug)]
 enum Command {
-    Attach(Captured),
-    Ended(Owner, RunId),
     Record(Vec<u8>),
     Reopen,
+    /// Too much news waits.
+    Look,
     Close(oneshot::Sender<()>),
 }
+
+/// What the pump looks for whenever it is awake. A pipe that has something to say wakes it, and so does its end, so a run
+/// that comes and goes costs one awakening instead of three.
+#[derive(Debug)]
+enum News {
+    Attached(Captured, [u64; 2]),
+    Ended(Owner, RunId),
+}
+
+/// So much news may wait until the pump is woken for it: pipes that are held in silence wake nobody.
+const MUCH_NEWS: usize = 32;
 
 /// A handle to the pump. Nothing here ever blocks.
 #[derive(Clone, Debug)]
 pub struct Pump {
     commands: mpsc::UnboundedSender<Command>,
+    news: std::sync::mpsc::Sender<News>,
+    poll: Arc<PipePoll>,
+    next_key: Arc<AtomicU64>,
+    /// How much news nobody has looked at.
+    unseen: Arc<AtomicUsize>,
     waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicUsize>,
 }
 
 impl Pump {
     /// Starts a pump on an arbiter. `level` is the least that is written; children's lines are `info`.
-    pub fn start(arbiter: &actix::ArbiterHandle, sink: Sink, format: LogFormat, level: LogLevel) -> Self {
+    pub fn start(
+        arbiter: &actix::ArbiterHandle,
+        sink: Sink,
+        format: LogFormat,
+        level: LogLevel,
+    ) -> std::io::Result<Self> {
         let (commands, receiver) = mpsc::unbounded_channel();
-        let (waiting, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let shared = waiting.clone();
+        let (news, newsreader) = std::sync::mpsc::channel();
+        let pump = Self {
+            commands,
+            news,
+            poll: Arc::new(PipePoll::new()?),
+            next_key: Arc::default(),
+            unseen: Arc::default(),
+            waiting: Arc::default(),
+            dropped: Arc::default(),
+        };
+        let inbox = pump::Inbox {
+            commands: receiver,
+            news: newsreader,
+            unseen: pump.unseen.clone(),
+            waiting: pump.waiting.clone(),
+        };
+        let poll = pump.poll.clone();
         // The arbiter refuses only when it has ended, and then so have we.
         arbiter.spawn_fn(move || {
-            actix::spawn(pump::run(receiver, sink, format, level, shared));
+            actix::spawn(pump::run(inbox, poll, sink, format, level));
         });
-        Self { commands, waiting, dropped }
+        Ok(pump)
     }
 
     fn send(&self, command: Command) -> bool {
         self.commands.send(command).is_ok()
     }
 
+    fn tell(&self, news: News) {
+        // It fails only when the pump has ended, and then nobody reads anything.
+        if self.news.send(news).is_ok() && self.unseen.fetch_add(1, Ordering::Relaxed) + 1 == MUCH_NEWS {
+            self.send(Command::Look);
+        }
+    }
+
     /// Reads these pipes from now on.
-    pub fn attach(&self, captured: Captured) {
-        self.send(Command::Attach(captured));
+    pub fn attach(&self, captured: Captured) -> Result<(), Errno> {
+        let first = self.next_key.fetch_add(2, Ordering::Relaxed);
+        let keys = [first, first + 1];
+        self.poll.add(&captured.stdout, keys[0])?;
+        self.poll.add(&captured.stderr, keys[1])?;
+        self.tell(News::Attached(captured, keys));
+        Ok(())
     }
 
     /// The process of a run has ended; others may still hold its pipes.
     pub fn ended(&self, owner: Owner, run: RunId) {
-        self.send(Command::Ended(owner, run));
+        self.tell(News::Ended(owner, run));
     }
 
     /// Writes a record of our own, which ends in a newline. Dropped if too much waits already.

@@ -3,15 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 
 use super::encode::{Encoder, Stream};
-use super::{Captured, Command, Sink};
+use super::{Captured, Command, News, Sink};
 use crate::event::{Owner, RunId};
 use crate::output::encode::last_words;
 use crate::spec::{LogFormat, LogLevel};
@@ -37,10 +35,20 @@ struct Source {
     partial: Vec<u8>,
 }
 
+/// What comes to the pump from outside.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub commands: mpsc::UnboundedReceiver<Command>,
+    pub news: std::sync::mpsc::Receiver<News>,
+    pub unseen: Arc<AtomicUsize>,
+    pub waiting: Arc<AtomicUsize>,
+}
+
 struct Loop {
-    epoll: AsyncFd<PipePoll>,
+    poll: Arc<PipePoll>,
+    news: std::sync::mpsc::Receiver<News>,
+    unseen: Arc<AtomicUsize>,
     sources: HashMap<u64, Source>,
-    next_key: u64,
     by_run: HashMap<(Owner, RunId), Vec<u64>>,
     held: HashMap<Owner, VecDeque<RunId>>,
     encoder: Encoder,
@@ -52,21 +60,17 @@ struct Loop {
     waiting: Arc<AtomicUsize>,
 }
 
-pub(super) async fn run(
-    mut commands: mpsc::UnboundedReceiver<Command>,
-    sink: Sink,
-    format: LogFormat,
-    level: LogLevel,
-    waiting: Arc<AtomicUsize>,
-) {
-    let epoll = match PipePoll::watch() {
-        Ok(epoll) => epoll,
+pub(super) async fn run(inbox: Inbox, poll: Arc<PipePoll>, sink: Sink, format: LogFormat, level: LogLevel) {
+    let Inbox { mut commands, news, unseen, waiting } = inbox;
+    let pipes = match poll.clone().watch() {
+        Ok(pipes) => pipes,
         Err(cause) => return last_words(&format!("cannot read the output of jobs: {cause}")),
     };
     let mut this = Loop {
-        epoll,
+        poll,
+        news,
+        unseen,
         sources: HashMap::new(),
-        next_key: 0,
         by_run: HashMap::new(),
         held: HashMap::new(),
         encoder: Encoder::new(format),
@@ -87,14 +91,16 @@ pub(super) async fn run(
                 while closing.is_none() && let Ok(command) = commands.try_recv() {
                     closing = this.command(command);
                 }
+                this.look();
             }
-            ready = this.epoll.readable() => match ready {
+            ready = pipes.readable() => match ready {
                 Ok(mut ready) => {
-                    let mut keys = this.epoll.get_ref().ready().peekable();
+                    let mut keys = this.poll.ready().peekable();
                     if keys.peek().is_none() {
                         ready.clear_ready();
                     }
                     drop(ready);
+                    this.look();
                     for key in keys {
                         this.read(key);
                     }
@@ -115,8 +121,6 @@ pub(super) async fn run(
 impl Loop {
     fn command(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
         match command {
-            Command::Attach(captured) => self.attach(captured),
-            Command::Ended(owner, run) => self.run_ended(owner, run),
             Command::Record(bytes) => {
                 self.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
                 self.out.extend_from_slice(&bytes);
@@ -129,30 +133,29 @@ impl Loop {
                     last_words(&format!("cannot reopen the log: {cause}"));
                 }
             }
+            Command::Look => {}
             Command::Close(done) => return Some(done),
         }
         None
     }
 
-    fn attach(&mut self, captured: Captured) {
-        let Captured { owner, run, pid, stdout, stderr } = captured;
-        let keys = vec![
-            self.add(stdout, &owner, run, pid, Stream::Stdout),
-            self.add(stderr, &owner, run, pid, Stream::Stderr),
-        ];
-        self.by_run.insert((owner, run), keys);
+    fn look(&mut self) {
+        self.unseen.store(0, Ordering::Relaxed);
+        while let Ok(news) = self.news.try_recv() {
+            match news {
+                News::Attached(captured, keys) => self.attach(captured, keys),
+                News::Ended(owner, run) => self.run_ended(owner, run),
+            }
+        }
     }
 
-    fn add(&mut self, pipe: OwnedFd, owner: &Owner, run: RunId, pid: i32, stream: Stream) -> u64 {
-        let key = self.next_key;
-        self.next_key += 1;
-        if let Err(errno) = self.epoll.get_ref().add(&pipe, key) {
-            last_words(&format!("cannot read the output of {owner}: {errno}"));
-            return key;
+    fn attach(&mut self, captured: Captured, keys: [u64; 2]) {
+        let Captured { owner, run, pid, stdout, stderr } = captured;
+        for (pipe, stream, key) in [(stdout, Stream::Stdout, keys[0]), (stderr, Stream::Stderr, keys[1])] {
+            let source = Source { pipe: pipe.into(), owner: owner.clone(), run, pid, stream, partial: Vec::new() };
+            self.sources.insert(key, source);
         }
-        let source = Source { pipe: pipe.into(), owner: owner.clone(), run, pid, stream, partial: Vec::new() };
-        self.sources.insert(key, source);
-        key
+        self.by_run.insert((owner, run), keys.to_vec());
     }
 
     /// Reads one piece of what a pipe holds.
@@ -175,7 +178,7 @@ impl Loop {
     /// The end of a stream: what has no newline is a line all the same.
     fn remove(&mut self, key: u64) {
         let Some(source) = self.sources.remove(&key) else { return };
-        if let Err(errno) = self.epoll.get_ref().remove(&source.pipe) {
+        if let Err(errno) = self.poll.remove(&source.pipe) {
             last_words(&format!("cannot let go of the output of {}: {errno}", source.owner));
         }
         if !source.partial.is_empty() && self.shows_lines {

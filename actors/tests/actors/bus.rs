@@ -39,7 +39,7 @@ async fn an_event_reaches_its_subscribers_and_nobody_else() {
 async fn who_has_unsubscribed_hears_nothing_more() {
     let bus = bus();
     let ((to_a, mut a), (tap, mut all)) = (probe(), probe());
-    bus.do_send(BusCommand::Tap(tap));
+    bus.do_send(BusCommand::Tap { codes: &[], to: tap });
     bus.do_send(BusCommand::Subscribe { subscriber: owner("a"), events: vec![exit("x")], to: to_a });
     bus.do_send(BusCommand::Unsubscribe(owner("a")));
     bus.do_send(BusCommand::Publish(exit("x")));

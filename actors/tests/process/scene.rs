@@ -37,7 +37,7 @@ impl Scene {
         let folder = std::env::temp_dir().join(format!("containerpilot-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let sink = Sink::open(&LogOutput::File(folder.join("log"))).unwrap();
-        let pump = Pump::start(&Arbiter::new().handle(), sink, LogFormat::Default, LogLevel::Info);
+        let pump = Pump::start(&Arbiter::new().handle(), sink, LogFormat::Default, LogLevel::Info).unwrap();
         let environment = Environment::new(std::env::vars_os().chain([("GIVEN".into(), "a=b".into())]));
         let nothing = File::open("/dev/null").unwrap();
         let reaper = Reaper::new(environment, nothing, pump.clone(), Logger::root(Discard, o!()), None).start();

@@ -1,0 +1,341 @@
+//! The command line, in the syntax of Go's `flag` package, which 3.8's users have in their scripts: one dash or two,
+//! `-flag value` or `-flag=value`, switches that take a value only behind `=`.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `-help`
+    Help,
+    /// `-version`
+    Version,
+    /// `-template`: to a file, or to stdout.
+    Template {
+        /// `-out`, unless it is `-`.
+        out: Option<PathBuf>,
+    },
+    /// `-validate`
+    Validate,
+    /// Something that a running instance does.
+    Request(Request),
+    /// To supervise.
+    Run,
+    /// A v2 command line: `containerpilot [flags] main-application [arguments]`.
+    MainApplication(OsString),
+}
+
+/// What a running instance can be asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `-reload`
+    Reload,
+    /// `-maintenance enable` or `disable`
+    Maintenance {
+        /// Whether to enter it.
+        enable: bool,
+    },
+    /// `-putenv`
+    PutEnv(BTreeMap<String, String>),
+    /// `-putmetric`
+    PutMetric(BTreeMap<String, String>),
+    /// `-ping`
+    Ping,
+}
+
+/// A command, and the config that it concerns.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// What to do.
+    pub command: Command,
+    /// `-config`, if it is not empty.
+    pub config: Option<PathBuf>,
+}
+
+/// Why a command line means nothing.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// `---x`, `-=x`
+    #[error("bad flag syntax: {0}")]
+    Syntax(String),
+    /// There is no such flag.
+    #[error("flag provided but not defined: -{0}")]
+    Unknown(String),
+    /// It is the last word.
+    #[error("flag needs an argument: -{0}")]
+    MissingValue(&'static str),
+    /// A switch is on or off.
+    #[error("invalid boolean value \"{value}\" for -{flag}: accepted are true and false")]
+    Boolean {
+        /// The flag's name.
+        flag: &'static str,
+        /// What it was given.
+        value: String,
+    },
+    /// 3.8's words.
+    #[error("invalid value \"{value}\" for flag -{flag}: flag value '{value}' was not in the format 'key=val'")]
+    Pair {
+        /// The flag's name.
+        flag: &'static str,
+        /// What it was given.
+        value: String,
+    },
+    /// 3.8 takes every other word for `disable`.
+    #[error("invalid value \"{0}\" for flag -maintenance: accepted are enable and disable")]
+    Maintenance(String),
+}
+
+/// What a flag is followed by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Switch,
+    Value,
+    Pair,
+}
+
+struct Flag {
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+}
+
+const CONFIG: Flag = Flag {
+    name: "config",
+    kind: Kind::Value,
+    help: "File path to JSON5 configuration file. Defaults to CONTAINERPILOT env var.",
+};
+const HELP: Flag = Flag { name: "help", kind: Kind::Switch, help: "Show this help and quit." };
+const MAINTENANCE: Flag = Flag {
+    name: "maintenance",
+    kind: Kind::Value,
+    help: "Toggle maintenance mode for a ContainerPilot process through its control socket.\n    \t\
+           Options: '-maintenance enable' or '-maintenance disable'",
+};
+const OUT: Flag = Flag {
+    name: "out",
+    kind: Kind::Value,
+    help: "File path where to save rendered config file when '-template' is used.\n    \tDefaults to stdout ('-').",
+};
+const PING: Flag =
+    Flag { name: "ping", kind: Kind::Switch, help: "Check that the ContainerPilot control socket is up." };
+const PUT_ENV: Flag = Flag {
+    name: "putenv",
+    kind: Kind::Pair,
+    help: "Update environ of a ContainerPilot process through its control socket.\n    \t\
+           Pass environment in the format: 'key=value'",
+};
+const PUT_METRIC: Flag = Flag {
+    name: "putmetric",
+    kind: Kind::Pair,
+    help: "Update metrics of a ContainerPilot process through its control socket.\n    \t\
+           Pass metrics in the format: 'key=value'",
+};
+const RELOAD: Flag =
+    Flag { name: "reload", kind: Kind::Switch, help: "Reload a ContainerPilot process through its control socket." };
+const TEMPLATE: Flag = Flag { name: "template", kind: Kind::Switch, help: "Render template and quit." };
+const VALIDATE: Flag = Flag {
+    name: "validate",
+    kind: Kind::Switch,
+    help: "Check the configuration file, tell everything that is wrong with it, and quit.",
+};
+const VERSION: Flag = Flag { name: "version", kind: Kind::Switch, help: "Show version identifier and quit." };
+
+const FLAGS: [&Flag; 11] =
+    [&CONFIG, &HELP, &MAINTENANCE, &OUT, &PING, &PUT_ENV, &PUT_METRIC, &RELOAD, &TEMPLATE, &VALIDATE, &VERSION];
+
+/// What the flags are for, as Go prints it.
+pub fn usage() -> String {
+    let mut text = "Usage of containerpilot:\n".to_owned();
+    for flag in FLAGS {
+        let value = match flag.kind {
+            Kind::Switch => "",
+            Kind::Value => " string",
+            Kind::Pair => " value",
+        };
+        text.push_str(&format!("  -{}{value}\n    \t{}\n", flag.name, flag.help));
+    }
+    text
+}
+
+/// The flags as given so far.
+#[derive(Default)]
+struct Given {
+    switches: BTreeMap<&'static str, bool>,
+    values: BTreeMap<&'static str, OsString>,
+    pairs: BTreeMap<&'static str, BTreeMap<String, String>>,
+}
+
+/// Reads the arguments after the program's name.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
+    let mut given = Given::default();
+    let mut args = args.into_iter();
+    let mut first_word = None;
+    while let Some(arg) = args.next() {
+        let bytes = arg.as_bytes();
+        let Some(name) = bytes.strip_prefix(b"-").filter(|name| !name.is_empty()) else {
+            first_word = Some(arg);
+            break;
+        };
+        let name = name.strip_prefix(b"-").unwrap_or(name);
+        if name.is_empty() {
+            // `--` ends the flags.
+            first_word = args.next();
+            break;
+        }
+        if matches!(name.first(), Some(b'-' | b'=')) {
+            return Err(UsageError::Syntax(arg.to_string_lossy().into_owned()));
+        }
+        let equals = name.iter().position(|byte| *byte == b'=');
+        let (name, value) = match equals {
+            Some(at) => (&name[..at], Some(OsStr::from_bytes(&name[at + 1..]).to_owned())),
+            None => (name, None),
+        };
+        if matches!(name, b"h" | b"help") {
+            return Ok(Invocation { command: Command::Help, config: None });
+        }
+        let Some(flag) = FLAGS.iter().find(|flag| flag.name.as_bytes() == name) else {
+            return Err(UsageError::Unknown(String::from_utf8_lossy(name).into_owned()));
+        };
+        given.take(flag, value, &mut args)?;
+    }
+    given.invocation(first_word)
+}
+
+impl Given {
+    fn take(
+        &mut self,
+        flag: &Flag,
+        value: Option<OsString>,
+        rest: &mut impl Iterator<Item = OsString>,
+    ) -> Result<(), UsageError> {
+        let value = match (flag.kind, value) {
+            (Kind::Switch, None) => OsString::from("true"),
+            (Kind::Value | Kind::Pair, None) => rest.next().ok_or(UsageError::MissingValue(flag.name))?,
+            (_, Some(value)) => value,
+        };
+        match flag.kind {
+            Kind::Switch => {
+                let Some(on) = value.to_str().and_then(crate::config::go_boolean) else {
+                    let value = value.to_string_lossy().into_owned();
+                    return Err(UsageError::Boolean { flag: flag.name, value });
+                };
+                self.switches.insert(flag.name, on);
+            }
+            Kind::Value => {
+                self.values.insert(flag.name, value);
+            }
+            Kind::Pair => {
+                let text = value.to_string_lossy();
+                let Some((name, value)) = text.split_once('=') else {
+                    return Err(UsageError::Pair { flag: flag.name, value: text.into_owned() });
+                };
+                self.pairs.entry(flag.name).or_default().insert(name.to_owned(), value.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// 3.8's order: what goes before what if several subcommands are given.
+    fn invocation(mut self, first_word: Option<OsString>) -> Result<Invocation, UsageError> {
+        let mut path = |flag: &Flag| self.values.remove(flag.name).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let (config, out) = (path(&CONFIG), path(&OUT));
+        let is_on = |flag: &Flag| self.switches.get(flag.name).copied().unwrap_or(false);
+        let maintenance = self.values.remove(MAINTENANCE.name).filter(|word| !word.is_empty());
+        let command = if is_on(&VERSION) {
+            Command::Version
+        } else if is_on(&TEMPLATE) {
+            Command::Template { out: out.filter(|path| path.as_os_str() != "-") }
+        } else if is_on(&VALIDATE) {
+            Command::Validate
+        } else if is_on(&RELOAD) {
+            Command::Request(Request::Reload)
+        } else if let Some(word) = maintenance {
+            let enable = match word.as_bytes() {
+                b"enable" => true,
+                b"disable" => false,
+                _ => return Err(UsageError::Maintenance(String::from_utf8_lossy(&word.into_vec()).into_owned())),
+            };
+            Command::Request(Request::Maintenance { enable })
+        } else if let Some(variables) = self.pairs.remove(PUT_ENV.name) {
+            Command::Request(Request::PutEnv(variables))
+        } else if let Some(metrics) = self.pairs.remove(PUT_METRIC.name) {
+            Command::Request(Request::PutMetric(metrics))
+        } else if is_on(&PING) {
+            Command::Request(Request::Ping)
+        } else if let Some(program) = first_word {
+            Command::MainApplication(program)
+        } else {
+            Command::Run
+        };
+        Ok(Invocation { command, config })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<Invocation, UsageError> {
+        parse(args.iter().map(OsString::from))
+    }
+
+    fn command(args: &[&str]) -> Command {
+        parsed(args).unwrap().command
+    }
+
+    #[test]
+    fn every_spelling_of_a_flag_is_the_same() {
+        for args in [
+            ["-config", "a"].as_slice(),
+            &["--config", "a"],
+            &["-config=a"],
+            &["--config=a"],
+            &["-config", "x", "-config", "a"],
+        ] {
+            assert_eq!(parsed(args).unwrap().config, Some(PathBuf::from("a")), "{args:?}");
+        }
+        for args in [["-ping"].as_slice(), &["--ping"], &["-ping=t"], &["-ping=1"], &["-ping=false", "-ping"]] {
+            assert_eq!(command(args), Command::Request(Request::Ping), "{args:?}");
+        }
+        assert_eq!(command(&["-ping=F", "-config", ""]), Command::Run);
+    }
+
+    #[test]
+    fn one_subcommand_goes_before_another_as_in_3_8() {
+        assert_eq!(command(&["-template", "-version"]), Command::Version);
+        assert_eq!(command(&["-reload", "-template", "-out=-"]), Command::Template { out: None });
+        assert_eq!(command(&["-maintenance", "enable", "-reload"]), Command::Request(Request::Reload));
+        assert_eq!(
+            command(&["-ping", "-putenv", "A=b=c", "-putenv=A=d"]),
+            Command::Request(Request::PutEnv([("A".to_owned(), "d".to_owned())].into()))
+        );
+    }
+
+    #[test]
+    fn help_comes_before_what_is_wrong_behind_it() {
+        assert_eq!(command(&["-h", "-nosuch"]), Command::Help);
+        assert!(parsed(&["-nosuch", "-h"]).is_err());
+    }
+
+    #[test]
+    fn flags_end_at_the_first_word() {
+        assert_eq!(command(&["app", "-nosuch"]), Command::MainApplication("app".into()));
+        assert_eq!(command(&["--", "-app"]), Command::MainApplication("-app".into()));
+        assert_eq!(command(&["--"]), Command::Run);
+        assert_eq!(command(&["-"]), Command::MainApplication("-".into()));
+    }
+
+    #[test]
+    fn a_command_line_that_means_nothing_is_refused() {
+        assert_eq!(parsed(&["---version"]), Err(UsageError::Syntax("---version".into())));
+        assert_eq!(parsed(&["-=x"]), Err(UsageError::Syntax("-=x".into())));
+        assert_eq!(parsed(&["--nosuch=1"]), Err(UsageError::Unknown("nosuch".into())));
+        assert_eq!(parsed(&["-out"]), Err(UsageError::MissingValue("out")));
+        assert_eq!(parsed(&["-ping=2"]), Err(UsageError::Boolean { flag: "ping", value: "2".into() }));
+        assert_eq!(parsed(&["-putmetric", "x"]), Err(UsageError::Pair { flag: "putmetric", value: "x".into() }));
+        assert_eq!(parsed(&["-maintenance", "on"]), Err(UsageError::Maintenance("on".into())));
+    }
+}

@@ -1,0 +1,357 @@
+//! One job: from the block as written to its spec.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use containerpilot_actors::event::{Event, EventCode, JobName, Source};
+use containerpilot_actors::spec::{
+    Backoff, Budget, Exec, HealthSpec, InitialStatus, JobSpec, OutputSpec, ServiceSpec, StartRule,
+};
+
+use super::exec;
+use super::lower_v3::{Surroundings, named_scope, service_name};
+use super::node::{Node, Value};
+use super::problem::Problem;
+use super::raw_v3::{self, Field, Health, Job, JobConsul, Output, When};
+use super::reader::{Reader, Scope, whole_part};
+use super::starts::Start;
+use super::{discovery, duration};
+
+/// A process takes longer to start.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// A job, and what is needed to speak of it.
+pub struct Lowered<'a> {
+    /// What the runtime starts from.
+    pub spec: JobSpec,
+    /// Where it stands.
+    pub scope: Scope,
+    /// Its name as written.
+    pub name: Field<'a>,
+    /// Its `main` as written.
+    pub main: Field<'a>,
+    /// What its start is written as.
+    pub start: Start<'a>,
+}
+
+/// The spec of `jobs[index]`; none if it is no object.
+pub fn lower<'a>(
+    index: usize,
+    node: &'a Node,
+    surroundings: Surroundings<'_>,
+    reader: &mut Reader,
+) -> Option<Lowered<'a>> {
+    let unnamed = Scope::new(format!("jobs[{index}]"), node);
+    let scope = named_scope("job", &unnamed, node);
+    let raw: Job<'a> = reader.read(&scope, node)?;
+    let port = port(&scope, raw.port, reader);
+    let name = match port {
+        Some(_) => service_name(&unnamed, raw.name, reader),
+        None => name(&unnamed, raw.name, reader),
+    };
+    let name = name.unwrap_or_default();
+    let (start, wait_timeout, written) = start(&scope, raw.when, reader);
+    let health = health(&scope, raw.health, reader);
+    let service = service(&scope, &raw, port, &name, health.as_ref(), surroundings, reader);
+    let timeout = reader.duration(&scope, raw.timeout, SHORTEST);
+    let default_timeout = if let StartRule::Interval(interval) = &start { Some(*interval) } else { None };
+    let spec = JobSpec {
+        name: JobName::new(name),
+        exec: command(&scope, raw.exec, reader),
+        wait_timeout,
+        restarts: restarts(&scope, raw.restarts, &start, written.each, reader),
+        timeout: timeout.or(default_timeout),
+        // 3.8: 0 is the same as none.
+        stop_timeout: reader.duration(&scope, raw.stop_timeout, Duration::ZERO).filter(|wait| !wait.is_zero()),
+        backoff: backoff(&scope, raw.backoff, reader),
+        main: reader.boolean(&scope, raw.main).unwrap_or(false),
+        output: output(&scope, raw.logging, reader),
+        env: env(&scope, raw.env, reader),
+        start,
+        health,
+        service,
+    };
+    Some(Lowered { spec, name: raw.name, main: raw.main, start: written, scope })
+}
+
+fn name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
+    let name = reader.string(scope, field);
+    match &name {
+        None => reader.problem(scope, field, "is blank, every job needs a name of its own"),
+        Some(text) if text.contains('\0') => reader.problem(scope, field, "has a NUL in it"),
+        Some(_) => {}
+    }
+    name
+}
+
+/// The port; none if the job has no service. 3.8 takes any number.
+fn port(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<u16> {
+    const ACCEPTED: &str = "a port (a number from 1 to 65535)";
+    let number = reader.integer(scope, field, ACCEPTED)?;
+    let port = u16::try_from(number);
+    if port.is_err() {
+        reader.refuse(scope, field, ACCEPTED);
+    }
+    port.ok().filter(|port| *port != 0)
+}
+
+fn command(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Exec> {
+    let node = field.node?;
+    if exec::has_quotes(node) {
+        let says = "a string is split at white space, quotes in it are passed on; a list keeps each argument together: \
+                    [\"program\", \"an argument\"]";
+        reader.notes.push(Problem::value(node, scope.path_of(field), says));
+    }
+    match exec::parse(node) {
+        Ok(exec) => Some(exec),
+        Err(says) => {
+            reader.problem(scope, field, says);
+            None
+        }
+    }
+}
+
+fn output(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> OutputSpec {
+    let Some((scope, raw)) = reader.block::<Output<'_>>(scope, field) else { return OutputSpec::default() };
+    OutputSpec { raw: reader.boolean(&scope, raw.raw).unwrap_or(false) }
+}
+
+/// The start rule, the wait for it, and what is written of it.
+fn start<'a>(scope: &Scope, field: Field<'a>, reader: &mut Reader) -> (StartRule, Option<Duration>, Start<'a>) {
+    let mut written = Start::none(scope.clone());
+    let Some((scope, raw)) = reader.block::<When<'a>>(scope, field) else {
+        return (StartRule::Once(Event::STARTUP), None, written);
+    };
+    written.when = scope.clone();
+    written.source = raw.source;
+    let source = reader.string(&scope, raw.source);
+    let once = reader.string(&scope, raw.once);
+    let each = reader.string(&scope, raw.each);
+    let interval = reader.string(&scope, raw.interval);
+    // 3.8: 0 is the same as none.
+    let wait = reader.duration(&scope, raw.timeout, Duration::ZERO).filter(|wait| !wait.is_zero());
+    written.each = each.is_some();
+    if [&once, &each, &interval].into_iter().flatten().count() > 1 {
+        reader.problem_with(&scope, "can have only one of `interval`, `once` and `each`");
+        return (StartRule::Never, None, written);
+    }
+    if interval.is_some() {
+        for other in [raw.source, raw.timeout].into_iter().filter(|other| other.node.is_some()) {
+            let says = format!(
+                "means nothing beside `interval`, which starts the job at its own pace; leave `{}` out",
+                other.name
+            );
+            reader.warning(&scope, other, says);
+        }
+        let interval = reader.duration(&scope, raw.interval, SHORTEST);
+        return (interval.map_or(StartRule::Never, StartRule::Interval), None, written);
+    }
+    let code = match (&once, &each) {
+        (Some(word), _) => reader.word(&scope, raw.once, word, &EventCode::WORDS),
+        (None, Some(word)) => reader.word(&scope, raw.each, word, &EventCode::WORDS),
+        (None, None) => None,
+    };
+    let source = Source::parse(source.as_deref().unwrap_or(""));
+    written.has_event = true;
+    let rule = match (source, code) {
+        // `once` and `each` make no difference to a signal.
+        (Source::Signal(signal), _) => StartRule::Each(Event::signal(signal)),
+        (source, Some(code)) if once.is_some() => StartRule::Once(Event::new(code, source)),
+        (source, Some(code)) => StartRule::Each(Event::new(code, source)),
+        (_, None) => {
+            if once.is_none() && each.is_none() {
+                let says = "has no `once`, `each` or `interval`, the job never starts";
+                reader.warning_of(&scope, says);
+            }
+            StartRule::Never
+        }
+    };
+    (rule, wait, written)
+}
+
+fn restarts(scope: &Scope, field: Field<'_>, start: &StartRule, has_each: bool, reader: &mut Reader) -> Budget {
+    const ACCEPTED: &str = "a number that is not negative, \"unlimited\" or \"never\"";
+    let Some(node) = field.node else {
+        return match start {
+            StartRule::Interval(_) => Budget::Unlimited,
+            StartRule::Once(_) | StartRule::Each(_) | StartRule::Never => Budget::Limited(0),
+        };
+    };
+    let budget = match &node.value {
+        Value::String(text) if text == "unlimited" => {
+            if has_each {
+                let says = "`unlimited` cannot be used with `when.each`: there would be more and more processes";
+                reader.problem(scope, field, says);
+            }
+            Some(Budget::Unlimited)
+        }
+        Value::String(text) if text == "never" => Some(Budget::Limited(0)),
+        Value::String(text) => {
+            let digits = text.strip_prefix('+').unwrap_or(text);
+            let is_number = digits.bytes().all(|b| b.is_ascii_digit());
+            is_number.then(|| digits.parse().ok()).flatten().map(Budget::Limited)
+        }
+        Value::Integer(number) => u64::try_from(*number).ok().map(Budget::Limited),
+        Value::Float(number) if *number >= 0.0 => {
+            whole_part(*number).and_then(|number| u64::try_from(number).ok()).map(Budget::Limited)
+        }
+        Value::Null | Value::Bool(_) | Value::Float(_) | Value::List(_) | Value::Object(_) => None,
+    };
+    budget.unwrap_or_else(|| {
+        reader.refuse(scope, field, ACCEPTED);
+        Budget::Limited(0)
+    })
+}
+
+fn backoff(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Backoff> {
+    let default = Backoff::default();
+    let node = match field.node {
+        None => return Some(default),
+        Some(node) => node,
+    };
+    match &node.value {
+        Value::String(text) if text == "none" => return None,
+        Value::Object(_) => {}
+        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::String(_) | Value::List(_) => {
+            reader.refuse(scope, field, "\"none\" or an object with initial, factor, max, jitter, resetAfter");
+            return Some(default);
+        }
+    }
+    let (scope, raw) = reader.block::<raw_v3::Backoff<'_>>(scope, field)?;
+    let initial = reader.duration(&scope, raw.initial, SHORTEST);
+    let max = reader.duration(&scope, raw.max, SHORTEST);
+    if let (Some(initial), Some(max)) = (initial, max)
+        && max < initial
+    {
+        reader.problem(&scope, raw.max, "is less than `initial`, it must be at least as long");
+    }
+    Some(Backoff {
+        initial: initial.unwrap_or(default.initial.min(max.unwrap_or(default.max))),
+        factor: number(&scope, raw.factor, 1.0, 1e6, "a number of at least 1", reader).unwrap_or(default.factor),
+        max: max.unwrap_or(default.max.max(initial.unwrap_or(default.initial))),
+        jitter: number(&scope, raw.jitter, 0.0, 1.0, "a number from 0 to 1", reader).unwrap_or(default.jitter),
+        reset_after: reader.duration(&scope, raw.reset_after, Duration::ZERO).unwrap_or(default.reset_after),
+    })
+}
+
+fn number(scope: &Scope, field: Field<'_>, least: f64, most: f64, accepted: &str, reader: &mut Reader) -> Option<f64> {
+    let text = reader.string(scope, field)?;
+    let number = text.parse::<f64>().ok().filter(|number| (least..=most).contains(number));
+    if number.is_none() {
+        reader.refuse(scope, field, accepted);
+    }
+    number
+}
+
+/// Values are never part of a message: they may be secrets.
+fn env(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<(OsString, Option<OsString>)> {
+    let Some(node) = field.node else { return Vec::new() };
+    let Value::Object(entries) = &node.value else {
+        reader.problem(scope, field, format!("is {}, not an object of names and values", node.kind()));
+        return Vec::new();
+    };
+    let mut env: Vec<(OsString, Option<OsString>)> = Vec::new();
+    for (name, value) in entries {
+        let path = format!("{}.{}", scope.path_of(field), super::node::shortened(name));
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let says = "is no name of a variable: it is empty, or has `=` or NUL in it";
+            reader.problems.push(Problem::key(value, path, says));
+            continue;
+        }
+        let text = match &value.value {
+            Value::Null => None,
+            Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::String(_) => Some(value.go_text()),
+            Value::List(_) | Value::Object(_) => {
+                let says = format!("is {}, not a string, or null to take the variable out", value.kind());
+                reader.problems.push(Problem::value(value, path, says));
+                continue;
+            }
+        };
+        if text.as_ref().is_some_and(|text| text.contains('\0')) {
+            reader.problems.push(Problem::value(value, path, "has a NUL in it"));
+            continue;
+        }
+        // The last of equal names counts, as everywhere.
+        env.retain(|(other, _)| other != name.as_str());
+        env.push((name.into(), text.map(Into::into)));
+    }
+    env
+}
+
+fn health(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<HealthSpec> {
+    let (scope, raw) = reader.block::<Health<'_>>(scope, field)?;
+    let interval = reader.seconds(&scope, raw.interval);
+    let ttl = reader.seconds(&scope, raw.ttl);
+    let failures = reader.count(&scope, raw.failures, "a number of failures, at least 1");
+    let exec = command(&scope, raw.exec, reader);
+    let timeout = reader.duration(&scope, raw.timeout, Duration::ZERO).or(interval);
+    let output = output(&scope, raw.logging, reader);
+    let stand_in = Duration::from_secs(1);
+    Some(HealthSpec {
+        exec,
+        interval: interval.unwrap_or(stand_in),
+        ttl: ttl.unwrap_or(stand_in),
+        // 3.8: a check with a timeout of 0 has none.
+        timeout: timeout.filter(|timeout| !timeout.is_zero()),
+        failures,
+        output,
+    })
+}
+
+fn service(
+    scope: &Scope,
+    raw: &Job<'_>,
+    port: Option<u16>,
+    name: &str,
+    health: Option<&HealthSpec>,
+    surroundings: Surroundings<'_>,
+    reader: &mut Reader,
+) -> Option<ServiceSpec> {
+    // 3.8: these are looked at as values only with a port, but must always be of the right type.
+    let tags = reader.strings(scope, raw.tags);
+    let initial_status = reader.string(scope, raw.initial_status);
+    let consul = reader.block::<JobConsul<'_>>(scope, raw.consul);
+    let meta = discovery::meta(scope, raw.meta, reader);
+    let weights = discovery::weights(scope, raw.weights, reader);
+    let tagged_addresses = discovery::tagged_addresses(scope, raw.tagged_addresses, port, reader);
+    let (enable_tag_override, deregister) = match &consul {
+        Some((scope, raw)) => (
+            reader.boolean(scope, raw.enable_tag_override).unwrap_or(false),
+            reader.string(scope, raw.deregister_critical_after),
+        ),
+        None => (false, None),
+    };
+    let port = port?;
+    if health.is_none() && raw.health.node.is_none() {
+        reader.problem(scope, raw.health, "is missing, a job with a `port` needs a health check");
+    }
+    const STATUSES: [(&str, InitialStatus); 3] = [
+        ("passing", InitialStatus::Passing),
+        ("warning", InitialStatus::Warning),
+        ("critical", InitialStatus::Critical),
+    ];
+    let initial_status = initial_status.and_then(|word| reader.word(scope, raw.initial_status, &word, &STATUSES));
+    if let (Some((scope, raw)), Some(text)) = (&consul, &deregister)
+        && duration::parse_go(text).is_none()
+    {
+        // Consul reads this itself, so that a number without a unit is none.
+        reader.refuse(scope, raw.deregister_critical_after, duration::ACCEPTED);
+    }
+    let (interfaces, address) = discovery::address(scope, raw.interfaces, surroundings.host, reader);
+    Some(ServiceSpec {
+        id: discovery::service_id(name, surroundings.host),
+        name: name.to_owned(),
+        port,
+        address: address?,
+        interfaces,
+        tags,
+        initial_status,
+        ttl: health?.ttl,
+        interval: health?.interval,
+        enable_tag_override,
+        deregister_critical_after: deregister,
+        meta,
+        weights,
+        tagged_addresses,
+    })
+}

@@ -1,0 +1,229 @@
+//! From a v3 config as written to the specs that the runtime starts from: defaults, units, cross-references.
+//!
+//! Gathers all problems before it gives up: what is wrong gets a stand-in, and the result is thrown away in the end.
+
+use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use containerpilot_actors::addresses::Host;
+use containerpilot_actors::event::WatchName;
+use containerpilot_actors::spec::{ControlSpec, JobSpec, LogFormat, LogLevel, LogOutput, LoggingSpec, Spec, WatchSpec};
+
+use super::discovery;
+use super::job;
+use super::node::Node;
+use super::problem::Problem;
+use super::raw_v3::{Config, Control, Field, Logging, Watch};
+use super::reader::{Reader, Scope, text};
+use super::starts;
+use crate::template::Environment;
+
+/// 3.8's control socket.
+const DEFAULT_SOCKET: &str = "/var/run/containerpilot.socket";
+/// 3.8's window between TERM and KILL.
+const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What lowering knows beside the config.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Variables such as `CONSUL_HTTP_ADDR`.
+    pub environment: &'a Environment,
+    /// The machine's name and addresses.
+    pub host: &'a Host,
+}
+
+/// The spec of a config; what is wrong with it is in the reader.
+pub fn lower(root: &Node, surroundings: Surroundings<'_>, reader: &mut Reader) -> Option<Spec> {
+    let scope = Scope::new("", root);
+    let config: Config<'_> = reader.read(&scope, root)?;
+    let (jobs, starts) = jobs(&scope, config.jobs, surroundings, reader);
+    let watches = watches(&scope, config.watches, reader);
+    let telemetry = discovery::telemetry(&scope, config.telemetry, surroundings, reader);
+    starts::check(&jobs, &watches, telemetry.is_some(), &starts, reader);
+    Some(Spec {
+        jobs,
+        watches,
+        stop_timeout: stop_timeout(&scope, config.stop_timeout, reader),
+        catalog: discovery::catalog(&scope, config.consul, surroundings.environment, reader),
+        telemetry,
+        control: control(&scope, config.control, reader),
+        logging: logging(&scope, config.logging, reader),
+        warnings: Vec::new(),
+    })
+}
+
+fn stop_timeout(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Duration {
+    const ACCEPTED: &str = "a whole number of seconds";
+    let Some(seconds) = reader.integer(scope, field, ACCEPTED) else { return DEFAULT_STOP_TIMEOUT };
+    match u64::try_from(seconds) {
+        Ok(0) => DEFAULT_STOP_TIMEOUT,
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            reader.refuse(scope, field, ACCEPTED);
+            DEFAULT_STOP_TIMEOUT
+        }
+    }
+}
+
+fn jobs<'a>(
+    scope: &Scope,
+    field: Field<'a>,
+    surroundings: Surroundings<'_>,
+    reader: &mut Reader,
+) -> (Vec<JobSpec>, Vec<starts::Start<'a>>) {
+    let mut jobs: Vec<JobSpec> = Vec::new();
+    let mut starts = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut main: Option<String> = None;
+    for (index, node) in reader.list(scope, field) {
+        let Some(lowered) = job::lower(index, node, surroundings, reader) else { continue };
+        let name = lowered.spec.name.as_str().to_owned();
+        if !name.is_empty()
+            && let Some(first) = places.insert(name.clone(), index)
+        {
+            // 3.8 takes both, and mixes up their events.
+            reader.problem(
+                &Scope::new(format!("jobs[{index}]"), node),
+                lowered.name,
+                format!("`{name}` is the name of jobs[{first}] too, every job needs its own"),
+            );
+        }
+        if lowered.spec.main {
+            match &main {
+                None => main = Some(name),
+                Some(first) => {
+                    let says = format!("`{first}` is the main job already, there can be one at most");
+                    reader.problem(&lowered.scope, lowered.main, says);
+                }
+            }
+        }
+        jobs.push(lowered.spec);
+        starts.push(lowered.start);
+    }
+    (jobs, starts)
+}
+
+fn watches(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<WatchSpec> {
+    let mut watches = Vec::new();
+    for (index, node) in reader.list(scope, field) {
+        let unnamed = Scope::new(format!("watches[{index}]"), node);
+        let scope = named_scope("watch", &unnamed, node);
+        let Some(raw) = reader.read::<Watch<'_>>(&scope, node) else { continue };
+        let name = service_name(&unnamed, raw.name, reader);
+        let interval = reader.seconds(&scope, raw.interval);
+        let mut tags: Vec<String> = reader.string(&scope, raw.tag).into_iter().collect();
+        tags.extend(reader.strings(&scope, raw.tags));
+        let stale = reader.boolean(&scope, raw.stale).unwrap_or(false);
+        let min_instances =
+            reader.count(&scope, raw.min_instances, "a number of instances, at least 1").unwrap_or(1) as usize;
+        let debounce = reader.duration(&scope, raw.debounce, Duration::ZERO).unwrap_or_default();
+        let dc = reader.string(&scope, raw.dc);
+        if let (Some(name), Some(interval)) = (name, interval) {
+            let name = WatchName::new(name);
+            watches.push(WatchSpec { name, interval, tags, dc, stale, min_instances, debounce });
+        }
+    }
+    watches
+}
+
+/// `job[NAME]` as 3.8 has it, or `jobs[INDEX]` for what has no name.
+pub fn named_scope(kind: &str, unnamed: &Scope, node: &Node) -> Scope {
+    let super::node::Value::Object(entries) = &node.value else { return unnamed.clone() };
+    let name = entries.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case("name")).and_then(|(_, name)| text(name));
+    match name {
+        Some(name) if !name.is_empty() => Scope::new(format!("{kind}[{}]", super::node::shortened(&name)), node),
+        Some(_) | None => unnamed.clone(),
+    }
+}
+
+/// A name that a catalog can hold; it must be there.
+pub fn service_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
+    const ACCEPTED: &str = "a service's name (a lower-case letter, then letters, digits and hyphens)";
+    let Some(name) = reader.string(scope, field) else {
+        reader.problem(scope, field, format!("is blank, it must be {ACCEPTED}"));
+        return None;
+    };
+    let is_valid = name.len() > 1
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if !is_valid {
+        reader.refuse(scope, field, ACCEPTED);
+    }
+    is_valid.then_some(name)
+}
+
+fn control(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> ControlSpec {
+    let default = ControlSpec { socket: PathBuf::from(DEFAULT_SOCKET), is_default: true };
+    let Some((scope, raw)) = reader.block::<Control<'_>>(scope, field) else { return default };
+    let Some(node) = raw.socket.node else { return default };
+    match reader.string(&scope, raw.socket) {
+        Some(path) if !path.contains('\0') => ControlSpec { socket: PathBuf::from(path), is_default: false },
+        Some(_) => {
+            reader.refuse(&scope, raw.socket, "a path");
+            default
+        }
+        None => {
+            if text(node).is_some() {
+                reader.problem(&scope, raw.socket, "is empty, it must be the path of the control socket");
+            }
+            default
+        }
+    }
+}
+
+fn logging(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> LoggingSpec {
+    const LEVELS: [(&str, LogLevel); 7] = [
+        ("debug", LogLevel::Debug),
+        ("info", LogLevel::Info),
+        ("warn", LogLevel::Warn),
+        ("warning", LogLevel::Warn),
+        ("error", LogLevel::Error),
+        ("fatal", LogLevel::Fatal),
+        ("panic", LogLevel::Panic),
+    ];
+    const FORMATS: [(&str, LogFormat); 3] =
+        [("default", LogFormat::Default), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let mut spec = LoggingSpec::default();
+    let Some((scope, raw)) = reader.block::<Logging<'_>>(scope, field) else { return spec };
+    if let Some(level) = reader.string(&scope, raw.level) {
+        spec.level = reader.word(&scope, raw.level, &level.to_lowercase(), &LEVELS).unwrap_or(spec.level);
+    }
+    if let Some(format) = reader.string(&scope, raw.format) {
+        spec.format = reader.word(&scope, raw.format, &format.to_lowercase(), &FORMATS).unwrap_or(spec.format);
+    }
+    if let Some(output) = reader.string(&scope, raw.output) {
+        spec.output = match output.to_lowercase().as_str() {
+            "stdout" => LogOutput::Stdout,
+            "stderr" => LogOutput::Stderr,
+            _ => LogOutput::File(PathBuf::from(&output)),
+        };
+        if let LogOutput::File(path) = &spec.output
+            && let Err(cause) = can_be_logged_to(path)
+        {
+            let says = format!("cannot write to `{}`: {cause}", super::node::shortened(&output));
+            reader.problem(&scope, raw.output, says);
+        }
+    }
+    spec
+}
+
+/// Tells what opening the file would say, as far as that can be told without making it.
+fn can_be_logged_to(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().append(true).open(path) {
+        Ok(_) => Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new("."));
+            if folder.metadata()?.is_dir() { Ok(()) } else { Err(cause) }
+        }
+        Err(cause) => Err(cause),
+    }
+}
+
+/// A problem that stands at a value of a list.
+pub fn item_problem(scope: &Scope, field: Field<'_>, index: usize, item: &Node, says: String) -> Problem {
+    Problem::value(item, format!("{}[{index}]", scope.path_of(field)), says)
+}

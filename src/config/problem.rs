@@ -1,0 +1,147 @@
+//! What is wrong with a config, told so that it can be mended: where, which field, what it says, what it may say.
+
+use std::fmt;
+
+use super::node::Node;
+use super::positions::{Position, Positions};
+
+/// More than these would help nobody.
+const TOLD: usize = 100;
+
+/// Something wrong, or worth a word, at one field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    place: Place,
+    /// `job[app].health.timeout`; empty for the whole config.
+    path: String,
+    /// What is wrong, with the value where it is no secret.
+    says: String,
+}
+
+/// What a problem points at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Key(usize),
+    Value(usize),
+}
+
+impl Problem {
+    /// A problem with a value.
+    pub fn value(node: &Node, path: impl Into<String>, says: impl Into<String>) -> Self {
+        Self::at_value(node.id, path, says)
+    }
+
+    /// A problem with the value of this number.
+    pub fn at_value(id: usize, path: impl Into<String>, says: impl Into<String>) -> Self {
+        Self { place: Place::Value(id), path: path.into(), says: says.into() }
+    }
+
+    /// A problem with the key of a value.
+    pub fn key(node: &Node, path: impl Into<String>, says: impl Into<String>) -> Self {
+        Self { place: Place::Key(node.id), path: path.into(), says: says.into() }
+    }
+
+    /// The problem as a message; `file` as the user named it.
+    fn told(&self, file: &str, positions: &Positions<'_>) -> Told {
+        let position = match self.place {
+            Place::Key(id) => positions.of_key(id),
+            Place::Value(id) => positions.of_value(id),
+        };
+        Told { file: file.to_owned(), position, path: self.path.clone(), says: self.says.clone() }
+    }
+}
+
+/// The messages for problems, in the order of the text.
+pub fn tell(problems: &[Problem], file: &str, text: &str) -> Vec<String> {
+    if problems.is_empty() {
+        return Vec::new();
+    }
+    let positions = Positions::of(text);
+    let mut told: Vec<Told> = problems.iter().map(|problem| problem.told(file, &positions)).collect();
+    told.sort_by_key(|told| told.position);
+    let mut messages: Vec<String> = told.iter().take(TOLD).map(Told::to_string).collect();
+    if told.len() > TOLD {
+        messages.push(format!("{file}: and {} more problems", told.len() - TOLD));
+    }
+    messages
+}
+
+/// A problem with its place.
+struct Told {
+    file: String,
+    position: Option<Position>,
+    path: String,
+    says: String,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file)?;
+        if let Some(Position { line, column }) = self.position {
+            write!(f, "{line}:{column}:")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, " {}:", self.path)?;
+        }
+        write!(f, " {}", self.says)
+    }
+}
+
+/// The name that somebody who wrote `word` may have meant.
+pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |name: &str| -> Vec<char> {
+        name.chars().take(64).filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
+    };
+    let wanted = plain(word);
+    let limit = (wanted.len() / 3).max(1);
+    let distances = names.into_iter().map(|name| (distance(&wanted, &plain(name)), name));
+    distances.filter(|(distance, _)| *distance <= limit).min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}
+
+/// Levenshtein's distance, where two neighbours that changed places count as one change.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let mut least = (row[j] + usize::from(x != y)).min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_what_was_meant() {
+        let names = ["when", "restarts", "initial_status", "interval", "interfaces", "healthy", "unhealthy", "exec"];
+        for (typo, meant) in [
+            ("wehn", "when"),
+            ("restart", "restarts"),
+            ("initialStatus", "initial_status"),
+            ("intervall", "interval"),
+            ("intreval", "interval"),
+            ("helthy", "healthy"),
+            ("Exec", "exec"),
+        ] {
+            assert_eq!(nearest(typo, names), Some(meant), "{typo}");
+        }
+        assert_eq!(nearest("frobnicate", names), None);
+        assert_eq!(nearest("", names), None);
+    }
+
+    #[test]
+    fn problems_are_told_in_the_order_of_the_text() {
+        let text = "{ a: 1,\n  b: 2 }";
+        let problems = [Problem::at_value(2, "b", "second"), Problem::at_value(1, "a", "first")];
+        assert_eq!(tell(&problems, "f", text), ["f:1:6: a: first", "f:2:6: b: second"]);
+    }
+}

@@ -1,0 +1,407 @@
+//! Whole configs: what they become, and how their mistakes are told.
+
+use super::*;
+
+use std::time::Duration;
+
+use containerpilot_actors::addresses::InterfaceAddress;
+use containerpilot_actors::event::{Event, EventCode, JobName, SignalSource, Source as EventSource};
+use containerpilot_actors::spec::{Budget, CatalogSpec, ConsulSpec, StartRule, TaggedAddress, Weights};
+
+fn host() -> Host {
+    let address = |interface: &str, address: &str| InterfaceAddress {
+        interface: interface.to_owned(),
+        address: address.parse().unwrap(),
+    };
+    Host { name: "box".to_owned(), addresses: vec![address("lo", "127.0.0.1"), address("eth0", "10.2.0.1")] }
+}
+
+fn loaded_in(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, String> {
+    let environment: Environment = environment.iter().copied().collect();
+    parse("app.json5", text, Surroundings { environment: &environment, host: &host() }).map_err(|e| e.to_string())
+}
+
+fn loaded(text: &str) -> Loaded {
+    loaded_in(text, &[]).unwrap()
+}
+
+fn job(fields: &str) -> containerpilot_actors::spec::JobSpec {
+    loaded(&format!("{{ jobs: [ {{ name: 'app', exec: 'true', {fields} }} ] }}")).spec.jobs.remove(0)
+}
+
+fn refused(text: &str) -> String {
+    loaded_in(text, &[]).unwrap_err()
+}
+
+fn refused_job(fields: &str) -> String {
+    refused(&format!("{{ jobs: [ {{ name: 'app', exec: 'true', {fields} }} ] }}"))
+}
+
+#[test]
+fn an_empty_config_has_3_8s_defaults() {
+    let Loaded { spec, notes } = loaded("{}");
+    assert_eq!(spec.stop_timeout, Duration::from_secs(5));
+    assert_eq!(spec.control.socket.to_str(), Some("/var/run/containerpilot.socket"));
+    assert!(spec.jobs.is_empty() && spec.catalog.is_none() && spec.warnings.is_empty() && notes.is_empty());
+}
+
+#[test]
+fn a_job_starts_at_startup_once_by_default() {
+    let job = job("");
+    assert_eq!((job.start, job.restarts), (StartRule::Once(Event::STARTUP), Budget::Limited(0)));
+    assert!(job.backoff.is_some() && job.timeout.is_none() && !job.main);
+}
+
+#[test]
+fn when_becomes_a_start_rule() {
+    let event = |code, name: &str| Event::job(code, &JobName::new(name));
+    for (when, rule) in [
+        ("{ source: 'a', once: 'healthy' }", StartRule::Once(event(EventCode::StatusHealthy, "a"))),
+        ("{ source: 'a', each: 'exitFailed' }", StartRule::Each(event(EventCode::ExitFailed, "a"))),
+        ("{ source: 'check.a', each: 'exitFailed' }", {
+            StartRule::Each(Event::new(EventCode::ExitFailed, EventSource::Check(JobName::new("a"))))
+        }),
+        ("{ source: 'SIGHUP' }", StartRule::Each(Event::signal(SignalSource::Hup))),
+        ("{ source: 'SIGUSR2', once: 'SIGUSR2' }", StartRule::Each(Event::signal(SignalSource::Usr2))),
+        ("{ once: 'shutdown' }", StartRule::Once(Event::SHUTDOWN)),
+        ("{ source: 'global', each: 'enterMaintenance' }", StartRule::Each(Event::ENTER_MAINTENANCE)),
+        ("{ interval: '1500ms' }", StartRule::Interval(Duration::from_millis(1500))),
+        ("{ source: 'a' }", StartRule::Never),
+        ("null", StartRule::Once(Event::STARTUP)),
+    ] {
+        let config = format!("{{ jobs: [ {{ name: 'app', when: {when} }}, {{ name: 'a' }} ] }}");
+        assert_eq!(loaded(&config).spec.jobs[0].start, rule, "{when}");
+    }
+}
+
+#[test]
+fn an_interval_is_the_default_of_timeout_and_makes_restarts_unlimited() {
+    let interval = Some(Duration::from_secs(2));
+    let periodic = job("when: { interval: 2 }");
+    assert_eq!((periodic.timeout, periodic.restarts), (interval, Budget::Unlimited));
+    assert_eq!(job("when: { interval: 2 }, restarts: 'never'").restarts, Budget::Limited(0));
+}
+
+#[test]
+fn restarts_take_every_form_of_3_8() {
+    for (written, budget) in [
+        ("3", Budget::Limited(3)),
+        ("1.9", Budget::Limited(1)),
+        ("'2'", Budget::Limited(2)),
+        ("'never'", Budget::Limited(0)),
+        ("'unlimited'", Budget::Unlimited),
+        ("0x10", Budget::Limited(16)),
+    ] {
+        assert_eq!(job(&format!("restarts: {written}")).restarts, budget, "{written}");
+    }
+    for written in ["-1", "'-1'", "'1.5'", "true", "[3]", "{}", "''", "'Unlimited'", "NaN"] {
+        assert!(refused_job(&format!("restarts: {written}")).contains("job[app].restarts"), "{written}");
+    }
+}
+
+#[test]
+fn backoff_fills_in_what_is_left_out() {
+    assert_eq!(job("backoff: 'none'").backoff, None);
+    let given = job("backoff: { initial: '20s', factor: '3', jitter: 0, resetAfter: '1m' }").backoff.unwrap();
+    assert_eq!((given.initial, given.max, given.factor), (Duration::from_secs(20), Duration::from_secs(20), 3.0));
+    for wrong in ["'some'", "{ factor: 0.5 }", "{ jitter: 2 }", "{ initial: '2s', max: '1s' }", "{ inital: 1 }", "5"] {
+        assert!(refused_job(&format!("backoff: {wrong}")).contains("job[app].backoff"), "{wrong}");
+    }
+}
+
+#[test]
+fn a_jobs_environment_sets_and_takes_out() {
+    let env = job("env: { A: 'x', B: null, N: 8080, A: 'y' }").env;
+    assert_eq!(env, [("B".into(), None), ("N".into(), Some("8080".into())), ("A".into(), Some("y".into()))]);
+    for wrong in ["{ 'A=B': 'secret' }", "{ '': 'secret' }", "{ A: ['secret'] }", "['secret']", "{ A: 'secret\\0' }"] {
+        let says = refused_job(&format!("env: {wrong}"));
+        assert!(says.contains("job[app].env") && !says.contains("secret"), "{says}");
+    }
+}
+
+#[test]
+fn a_service_is_the_jobs_own() {
+    let service = job("port: '0x1F90', health: { interval: 1, ttl: '7' }, tags: [1, 'b'], initial_status: 'warning'");
+    let service = service.service.unwrap();
+    assert_eq!((service.id.as_str(), service.port, service.ttl), ("app-box", 8080, Duration::from_secs(7)));
+    assert_eq!(
+        (service.address.to_string(), service.tags),
+        ("10.2.0.1".to_owned(), vec!["1".to_owned(), "b".to_owned()])
+    );
+}
+
+#[test]
+fn the_environment_goes_before_the_config_for_consul() {
+    let environment =
+        [("CONSUL_HTTP_TOKEN", "env"), ("CONSUL_HTTP_ADDR", "https://c:1"), ("CONSUL_HTTP_SSL_VERIFY", "0")];
+    let consul = |text: &str| -> ConsulSpec {
+        match loaded_in(text, &environment).unwrap().spec.catalog.unwrap() {
+            CatalogSpec::Consul(consul) => consul,
+        }
+    };
+    let from_environment = consul("{ consul: { token: 'file', tls: { verify: true } } }");
+    assert_eq!((from_environment.address.as_str(), from_environment.https), ("c:1", true));
+    assert_eq!((from_environment.token.as_deref(), from_environment.tls.verify), (Some("env"), false));
+    assert_eq!(consul("{ consul: 'here:2' }").address, "here:2");
+    assert_eq!(loaded_in("{}", &environment).unwrap().spec.catalog, None);
+}
+
+#[test]
+fn a_service_says_more_of_itself_than_3_8_could() {
+    let job = job(
+        "port: 80, interfaces: 'static:10.1.2.3', health: { interval: 4, ttl: 9 }, meta: { version: 4, k_1: 'x', k_1: 'y' }, \
+         weights: { passing: '10' }, taggedAddresses: { wan: '198.51.100.7', lan: { address: 'web.lan', port: 81 } }",
+    );
+    let service = job.service.unwrap();
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(service.meta, [pair("version", "4"), pair("k_1", "y")]);
+    assert_eq!(service.weights, Some(Weights { passing: 10, warning: 1 }));
+    let place = |address: &str, port| TaggedAddress { address: address.to_owned(), port };
+    let places = [("wan".to_owned(), place("198.51.100.7", 80)), ("lan".to_owned(), place("web.lan", 81))];
+    assert_eq!((service.tagged_addresses.as_slice(), service.interval), (&places[..], Duration::from_secs(4)));
+    for (wrong, path) in [
+        ("meta: 'x'", "job[app].meta"),
+        ("meta: { 'a b': 'x' }", "job[app].meta.a b"),
+        ("meta: { a: ['x'] }", "job[app].meta.a"),
+        ("weights: { passing: 70000 }", "job[app].weights.passing"),
+        ("weights: { pasing: 1 }", "job[app].weights"),
+        ("taggedAddresses: ['x']", "job[app].taggedAddresses"),
+        ("taggedAddresses: { wan: { port: 1 } }", "job[app].taggedAddresses.wan.address"),
+        ("taggedAddresses: { wan: { address: 'x', port: 0 } }", "job[app].taggedAddresses.wan.port"),
+    ] {
+        let says = refused_job(&format!("port: 80, interfaces: 'lo', health: {{ interval: 4, ttl: 9 }}, {wrong}"));
+        assert!(says.contains(path), "{wrong}: {says}");
+    }
+    let long = format!("meta: {{ a: '{}' }}", "x".repeat(513));
+    assert!(refused_job(&long).contains("job[app].meta.a"));
+}
+
+#[test]
+fn a_watch_can_be_more_choosy_than_3_8s() {
+    let watch = |fields: &str| {
+        loaded(&format!("{{ watches: [ {{ name: 'db', interval: 2, {fields} }} ] }}")).spec.watches.remove(0)
+    };
+    let plain = watch("tag: 'rw', dc: 'dc2'");
+    assert_eq!((plain.tags, plain.dc.as_deref()), (vec!["rw".to_owned()], Some("dc2")));
+    assert_eq!((plain.stale, plain.min_instances, plain.debounce), (false, 1, Duration::ZERO));
+    let choosy = watch("tags: ['rw', 'blue'], stale: true, minInstances: 3, debounce: '500ms'");
+    assert_eq!(choosy.tags, ["rw", "blue"]);
+    assert_eq!((choosy.stale, choosy.min_instances, choosy.debounce), (true, 3, Duration::from_millis(500)));
+    for wrong in
+        ["tags: [['x']]", "tags: 'x'", "minInstances: 0", "debounce: 'soon'", "debounce: '-1s'", "stale: 'no?'"]
+    {
+        let says = refused(&format!("{{ watches: [ {{ name: 'db', interval: 2, {wrong} }} ] }}"));
+        assert!(says.contains("watch[db]."), "{wrong}: {says}");
+    }
+}
+
+#[test]
+fn a_token_may_be_in_a_file() {
+    let consul = |text: &str, environment: &[(&str, &str)]| match loaded_in(text, environment)?.spec.catalog {
+        Some(CatalogSpec::Consul(consul)) => Ok(consul),
+        None => Err("no catalog".to_owned()),
+    };
+    let file = consul("{ consul: { tokenFile: '/dev/null' } }", &[]).unwrap();
+    assert_eq!((file.token, file.token_file), (None, Some("/dev/null".into())));
+    let file = consul("{ consul: { token: 'x' } }", &[("CONSUL_HTTP_TOKEN_FILE", "/dev/null")]).unwrap();
+    assert_eq!((file.token, file.token_file), (None, Some("/dev/null".into())));
+    let token = consul("{ consul: { tokenFile: '/dev/null' } }", &[("CONSUL_HTTP_TOKEN", "x")]).unwrap();
+    assert_eq!((token.token.as_deref(), token.token_file), (Some("x"), None));
+    for wrong in ["{ tokenFile: '/nosuch' }", "{ token: 'x', tokenFile: '/dev/null' }"] {
+        assert!(consul(&format!("{{ consul: {wrong} }}"), &[]).unwrap_err().contains("consul.tokenFile"), "{wrong}");
+    }
+}
+
+#[test]
+fn interfaces_are_looked_at_again_as_at_the_start() {
+    let here = host().addresses;
+    let pick = |specs: &[&str]| {
+        let written: Vec<String> = specs.iter().map(|spec| (*spec).to_owned()).collect();
+        pick_address(&written, &here).map(|address| address.to_string())
+    };
+    assert_eq!(pick(&[]).as_deref(), Some("10.2.0.1"));
+    assert_eq!(pick(&["eth1", "lo"]).as_deref(), Some("127.0.0.1"));
+    assert_eq!(pick(&["eth1"]), None);
+}
+
+#[test]
+fn all_problems_are_told_with_their_places_in_the_order_of_the_text() {
+    let says = refused(
+        "{\n  jobs: [\n    { name: 'app', timeout: '10x', health: { ttl: 1 } },\n    { exec: [], wehn: 1 },\n  ],\n  stopTimeout: [5],\n}",
+    );
+    let told: Vec<&str> = says.lines().collect();
+    assert_eq!(told.len(), 6, "{says}");
+    assert_eq!(
+        told[0],
+        "app.json5:3:29: job[app].timeout: `10x` is not a duration (a number with ns, us, ms, s, m or h)"
+    );
+    assert!(told[1].starts_with("app.json5:3:44: job[app].health.interval: is missing"), "{says}");
+    assert!(told[2].starts_with("app.json5:4:5: jobs[1].name: is blank"), "{says}");
+    assert!(told[3].starts_with("app.json5:4:13: jobs[1].exec: "), "{says}");
+    assert!(told[4].starts_with("app.json5:4:17: jobs[1]: `wehn` is not a field of a job, perhaps `when` ("), "{says}");
+    assert!(told[5].starts_with("app.json5:6:16: stopTimeout: `[5]` is not a whole number"), "{says}");
+}
+
+#[test]
+fn two_jobs_cannot_share_a_name_or_be_main() {
+    let says = refused("{ jobs: [ { name: 'a', main: true }, { name: 'a' }, { name: 'b', main: 1 } ] }");
+    assert!(says.contains("jobs[1].name: `a` is the name of jobs[0] too"), "{says}");
+    assert!(says.contains("job[b].main: `a` is the main job already"), "{says}");
+}
+
+#[test]
+fn no_token_is_ever_told() {
+    for consul in
+        ["{ token: ['s3cr3t'], nosuch: 's3cr3t' }", "['s3cr3t']", "'http://u:s3cr3t@h:1'", "{ token: 's3cr3t\\n2' }"]
+    {
+        let says = refused(&format!("{{ consul: {consul} }}"));
+        assert!(!says.contains("s3cr3t"), "{says}");
+    }
+}
+
+#[test]
+fn starts_that_cannot_be_are_warned_of() {
+    let warnings = |jobs: &str| {
+        loaded(&format!("{{ watches: [ {{ name: 'db', interval: 1 }} ], jobs: [ {jobs} ] }}")).spec.warnings
+    };
+    for (jobs, words) in [
+        ("{ name: 'a', when: { source: 'nobody', once: 'healthy' } }", vec!["job[a].when.source", "nobody"]),
+        ("{ name: 'a', when: { source: 'watch.bd', each: 'changed' } }", vec!["bd", "perhaps `db`"]),
+        ("{ name: 'a', when: { once: 'healthy' } }", vec!["needs a source"]),
+        ("{ name: 'a', when: { source: 'a', once: 'healthy' } }", vec!["`a` waits for an event of its own"]),
+        ("{ name: 'a', when: { interval: 1, source: 'x', timeout: 1 } }", vec!["`source`"]),
+        ("{ name: 'a', when: {} }", vec!["the job never starts"]),
+    ] {
+        let told = warnings(jobs);
+        assert!(words.iter().all(|word| told[0].contains(word)), "{told:?}");
+    }
+    let cycle = warnings(
+        "{ name: 'hen', when: { source: 'egg', once: 'exitSuccess' } }, { name: 'egg', when: { source: 'hen', once: 'exitSuccess' } }",
+    );
+    assert_eq!(cycle.len(), 1);
+    assert!(cycle[0].contains("hen") && cycle[0].contains("egg"), "{cycle:?}");
+    for fine in [
+        "{ name: 'a' }, { name: 'b', when: { source: 'a', once: 'stopping' } }, { name: 'c', when: { source: 'b', once: 'stopped' } }",
+        "{ name: 'a', when: { source: 'b', once: 'healthy', timeout: 1 } }, { name: 'b', when: { source: 'a', once: 'timerExpired' } }",
+        "{ name: 'a', when: { source: 'watch.db', each: 'changed' } }, { name: 'b', when: { source: 'check.a', each: 'exitFailed' } }",
+        "{ name: 'a', when: { once: 'startup' } }",
+    ] {
+        assert_eq!(warnings(fine), Vec::<String>::new(), "{fine}");
+    }
+}
+
+#[test]
+fn quotes_in_a_string_exec_are_noted_only() {
+    let loaded = loaded("{ jobs: [ { name: 'a', exec: 'sh -c \"echo x\"' } ] }");
+    assert!(loaded.spec.warnings.is_empty());
+    assert!(loaded.notes[0].starts_with("app.json5:1:30: job[a].exec: "), "{:?}", loaded.notes);
+}
+
+#[test]
+fn metrics_are_named_by_their_parts() {
+    let metrics = |metrics: &str| format!("{{ telemetry: {{ metrics: [ {metrics} ] }} }}");
+    let spec = loaded(&metrics("{ subsystem: 's', name: 'n', help: 'h', type: 'gauge' }")).spec.telemetry.unwrap();
+    assert_eq!((spec.metrics[0].full_name.as_str(), spec.address.to_string().as_str()), ("s_n", "10.2.0.1:9090"));
+    assert!(!spec.page);
+    for wrong in [
+        "{ name: 'a.b', help: 'h', type: 'gauge' }",
+        "{ name: 'n', help: 'h', type: 'Gauge' }",
+        "{ name: 'n', type: 'gauge' }",
+        "{ help: 'h', type: 'gauge' }",
+        "{ name: 'n', help: 'h', type: 'gauge' }, { name: 'n', help: 'other', type: 'gauge' }",
+        "{ name: 'containerpilot_events', help: 'h', type: 'counter' }",
+    ] {
+        assert!(refused(&metrics(wrong)).contains("telemetry.metrics["), "{wrong}");
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for text in ["[".repeat(100_000), format!("{{ a: {}1{} }}", "{a:".repeat(100_000), "}".repeat(100_000))] {
+        assert!(refused(&text).contains("deeper"));
+    }
+}
+
+#[test]
+fn a_text_that_ends_early_says_so() {
+    assert_eq!(refused("{ a: 1,\n"), "app.json5:2:1: the file ends within object");
+    assert_eq!(refused(""), "app.json5:1:1: the file ends where a value should be");
+}
+
+/// Random texts made of what configs are made of: no result is wrong, but a panic is.
+#[test]
+fn no_text_makes_loading_panic() {
+    const PIECES: [&str; 48] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "jobs",
+        "name",
+        "exec",
+        "when",
+        "health",
+        "interval",
+        "ttl",
+        "port",
+        "restarts",
+        "consul",
+        "telemetry",
+        "watches",
+        "metrics",
+        "interfaces",
+        "tags",
+        "env",
+        "backoff",
+        "logging",
+        "control",
+        "'",
+        "\"",
+        "\\",
+        "//",
+        "/*",
+        "*/",
+        "\n",
+        " ",
+        "0",
+        "-1",
+        "1e400",
+        "NaN",
+        "null",
+        "true",
+        "'a'",
+        "'10s'",
+        "'source'",
+        "é",
+        "\u{2028}",
+        "🚀",
+        "\u{0}",
+        "\\u12",
+        "0x",
+    ];
+    let bytes = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
+    let seed = bytes | 1;
+    println!("seed {seed}");
+    let mut state = seed;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+    };
+    let whole = "{ consul: { tls: {} }, jobs: [ { name: 'a', exec: 'true', port: 80, when: { interval: 1 }, health: { interval: 1, ttl: 1 }, \
+                 env: { A: null }, backoff: { factor: 2 } } ], watches: [ { name: 'db', interval: 1 } ], telemetry: { metrics: [ {} ] } }";
+    for round in 0..20_000 {
+        let mut text = if round % 2 == 0 { String::new() } else { whole.to_owned() };
+        for _ in 0..=random(12) {
+            let boundaries: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+            let (from, piece) = (boundaries[random(boundaries.len())], PIECES[random(PIECES.len())]);
+            let to = *boundaries.iter().find(|at| **at >= from + random(8)).unwrap_or(&text.len());
+            text.replace_range(from..to, piece);
+        }
+        let result = std::panic::catch_unwind(|| drop(loaded_in(&text, &[])));
+        assert!(result.is_ok(), "seed {seed}: {text:?}");
+    }
+}

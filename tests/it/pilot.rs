@@ -1,0 +1,125 @@
+//! One run of the binary: its config, its lines, its end.
+#![expect(clippy::disallowed_methods, reason = "a test waits for its own child, for as long as it takes")]
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long anything may take that must happen.
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub struct Pilot {
+    pub folder: PathBuf,
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+/// A folder of the test's own.
+pub fn folder() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("containerpilot-it-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The binary with these arguments, run to its end.
+pub fn containerpilot(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_containerpilot")).args(args).output().unwrap()
+}
+
+impl Pilot {
+    /// Runs a config of these jobs (JSON5, without the brackets); `@` in it is the test's own folder.
+    pub fn of_jobs(jobs: &str) -> Self {
+        Self::of(&format!("{{ control: {{ socket: '@/socket' }}, stopTimeout: 2, jobs: [ {jobs} ] }}"))
+    }
+
+    pub fn of(config: &str) -> Self {
+        let folder = folder();
+        let path = folder.join("app.json5");
+        std::fs::write(&path, config.replace('@', folder.to_str().unwrap())).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_containerpilot"));
+        command.arg("-config").arg(path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (sender, lines) = channel();
+        for pipe in [
+            Box::new(child.stdout.take().unwrap()) as Box<dyn std::io::Read + Send>,
+            Box::new(child.stderr.take().unwrap()),
+        ] {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                    if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Self { folder, child, lines, seen: Vec::new() }
+    }
+
+    /// Waits for a line that holds these words.
+    pub fn says(&mut self, words: &str) -> String {
+        let deadline = Instant::now() + LIMIT;
+        let mut at = 0;
+        loop {
+            if let Some(line) = self.seen[at..].iter().find(|line| line.contains(words)) {
+                return line.clone();
+            }
+            at = self.seen.len();
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("never said `{words}`:\n{}", self.seen.join("\n"))
+                }
+            }
+        }
+    }
+
+    pub fn send(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Waits for the end: the exit status, and every line that was said.
+    pub fn end(mut self) -> (Option<i32>, Vec<String>) {
+        let status = self.child.wait().unwrap();
+        // Both pipes are closed by now, unless a process outlived us: then this takes its time and fails.
+        while let Ok(line) = self.lines.recv_timeout(LIMIT) {
+            self.seen.push(line);
+        }
+        (status.code(), std::mem::take(&mut self.seen))
+    }
+
+    /// Asks for the end and waits for it.
+    pub fn stop(self) -> (Option<i32>, Vec<String>) {
+        self.send(Signal::SIGTERM);
+        self.end()
+    }
+}
+
+impl Drop for Pilot {
+    fn drop(&mut self) {
+        // Most tests have seen its end.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// What jobs said, in the order they said it: the last field of each line that has a job and a pid.
+pub fn said(lines: &[String]) -> Vec<String> {
+    let message = |line: &String| {
+        let mut fields = line.splitn(4, ' ').skip(1);
+        let (_job, pid) = (fields.next()?, fields.next()?);
+        pid.parse::<u32>().ok()?;
+        fields.next().map(str::to_owned)
+    };
+    lines.iter().filter_map(message).collect()
+}

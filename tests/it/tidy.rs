@@ -1,0 +1,108 @@
+//! The rules of the house that a search can check.
+
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files below a folder, with their text.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(folder), &mut found);
+    assert!(!found.is_empty(), "no source in {folder}");
+    found
+}
+
+/// Lines of code, comments left out, that hold any of these words.
+fn lines_with(text: &str, words: &[&str]) -> Vec<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.filter(|line| words.iter().any(|word| line.contains(word))).map(str::to_owned).collect()
+}
+
+#[test]
+fn policies_know_of_specs_and_events_only() {
+    let foreign = [
+        "actix",
+        "tokio",
+        "nix::",
+        "slog",
+        "std::fs",
+        "std::env",
+        "std::net",
+        "::now()",
+        "random::",
+        "crate::messages",
+        "crate::sys",
+    ];
+    for (path, text) in sources("actors/src/policy") {
+        if path.file_name().is_some_and(|name| name == "tests.rs") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        assert_eq!(lines_with(code, &foreign), Vec::<String>::new(), "{}", path.display());
+    }
+}
+
+#[test]
+fn system_calls_and_unsafe_are_in_sys_only() {
+    for (path, text) in sources("actors/src").into_iter().chain(sources("src")) {
+        if !path.ends_with("actors/src/sys.rs") {
+            let found: Vec<String> = lines_with(&text, &["nix::", "libc::", "unsafe"])
+                .into_iter()
+                .filter(|line| !line.contains("std::os::unix::"))
+                .filter(|line| !line.contains("::unix::"))
+                .collect();
+            assert_eq!(found, Vec::<String>::new(), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_runtime_knows_nothing_of_config_text() {
+    for (path, text) in sources("actors/src") {
+        assert_eq!(
+            lines_with(&text, &["json5", "template", "clap", "argv"]),
+            Vec::<String>::new(),
+            "{}",
+            path.display()
+        );
+    }
+    for (path, text) in sources("src/config").into_iter().chain(sources("src/template")) {
+        assert_eq!(lines_with(&text, &["actix", "tokio"]), Vec::<String>::new(), "{}", path.display());
+    }
+}
+
+#[test]
+fn nobody_waits_for_anybody_in_a_mailbox() {
+    for (path, text) in sources("actors/src") {
+        assert_eq!(
+            lines_with(&text, &["ctx.wait(", "Rc<RefCell", "Arc<Mutex"]),
+            Vec::<String>::new(),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn no_test_is_ignored_or_sleeps() {
+    let folders = ["tests", "actors/tests", "actors/src", "src"];
+    for (path, text) in folders.iter().flat_map(|folder| sources(folder)) {
+        if path.ends_with("tests/it/tidy.rs") {
+            continue;
+        }
+        assert_eq!(lines_with(&text, &["#[ignore", "thread::sleep"]), Vec::<String>::new(), "{}", path.display());
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! It starts from plain values (`spec`) and knows nothing of JSON5, templates, flags or files.
 
+pub mod address_watcher;
 pub mod addresses;
 pub mod bus;
 pub mod consul_agent;

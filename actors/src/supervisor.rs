@@ -13,6 +13,7 @@ use actix::prelude::*;
 use slog::{Logger, debug, error, info, warn};
 use tokio::sync::oneshot;
 
+use crate::address_watcher::{AddressNeighbours, AddressWatcher, PickAddress, WatchAddresses, variable as ip_variable};
 use crate::bus::EventBus;
 use crate::consul_agent::{ConsulAgent, ConsulClient};
 use crate::control::{ControlNeighbours, ControlServer};
@@ -62,6 +63,8 @@ pub struct Resources {
     pub log: Logger,
     /// Told the exit status once everything is over.
     pub finished: oneshot::Sender<u8>,
+    /// Knows what interface specs mean.
+    pub pick_address: PickAddress,
 }
 
 struct ForCore {
@@ -106,7 +109,9 @@ pub struct Supervisor {
     finished: Option<oneshot::Sender<u8>>,
     code: u8,
     core: Option<Core>,
+    pick_address: PickAddress,
     catalog: Option<Catalog>,
+    addresses: Option<Addr<AddressWatcher>>,
     jobs: HashMap<JobName, Addr<JobActor>>,
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
     /// In the config's order, as long as there is a catalog; each with a number of its own.
@@ -132,7 +137,7 @@ impl std::fmt::Debug for Supervisor {
 impl Supervisor {
     /// Nothing has started; that happens when the actor does.
     pub fn new(spec: Spec, resources: Resources) -> Self {
-        let Resources { load, mut environment, nothing, pump, signals, log, finished } = resources;
+        let Resources { load, mut environment, nothing, pump, signals, log, finished, pick_address } = resources;
         let own_environment = environment.iter().cloned().collect();
         environment.push(("CONTAINERPILOT_PID".into(), std::process::id().to_string().into()));
         environment.extend(addresses(&spec));
@@ -145,7 +150,9 @@ impl Supervisor {
             finished: Some(finished),
             code: 0,
             core: None,
+            pick_address,
             catalog: None,
+            addresses: None,
             jobs: HashMap::new(),
             checks: HashMap::new(),
             watches: Vec::new(),
@@ -314,6 +321,17 @@ impl Supervisor {
         }
     }
 
+    /// Has the addresses of all services followed; the one that telemetry listens at stays.
+    fn watch_addresses(&mut self) {
+        let Some(core) = &self.core else { return };
+        let catalog = self.catalog.as_ref().map(|catalog| catalog.agent.clone().recipient());
+        let neighbours = AddressNeighbours { catalog, reaper: core.reaper.clone() };
+        let services = self.spec.jobs.iter().filter_map(|job| job.service.clone()).collect();
+        let (pick, log) = (self.pick_address, &self.log);
+        let watcher = self.addresses.get_or_insert_with(|| AddressWatcher::new(pick, neighbours.clone(), log).start());
+        watcher.do_send(WatchAddresses(services, neighbours));
+    }
+
     fn start_watch(&mut self, spec: &WatchSpec, ctx: &Context<Self>) -> Option<(u64, Addr<WatchActor>)> {
         self.last_watch += 1;
         self.watch_anew(self.last_watch, spec, ctx)
@@ -434,6 +452,7 @@ impl Supervisor {
         for (_, watch) in &self.watches {
             watch.do_send(ReplaceContacts(catalog.agent.clone().recipient()));
         }
+        self.watch_addresses();
     }
 
     fn revive_check(&mut self, name: &JobName, ctx: &mut Context<Self>) {
@@ -454,11 +473,7 @@ impl Supervisor {
 fn addresses(spec: &Spec) -> Vec<(OsString, OsString)> {
     let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
     let telemetry = spec.telemetry.as_ref().map(|telemetry| &telemetry.service);
-    let variable = |service: &ServiceSpec| {
-        // 3.8: upper case, and `-` as `_`
-        let word = service.name.to_uppercase().replace('-', "_");
-        (format!("CONTAINERPILOT_{word}_IP").into(), service.address.to_string().into())
-    };
+    let variable = |service: &ServiceSpec| (ip_variable(&service.name).into(), service.address.to_string().into());
     services.chain(telemetry).map(variable).collect()
 }
 
@@ -483,6 +498,7 @@ impl Actor for Supervisor {
         self.start_telemetry(ctx);
         info!(self.log, "supervising {} jobs", self.spec.jobs.len());
         self.publish(Event::STARTUP);
+        self.watch_addresses();
         for watch in self.spec.watches.clone() {
             let started = self.start_watch(&watch, ctx);
             self.watches.extend(started);

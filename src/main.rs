@@ -81,8 +81,9 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
         Command::Run => {
             let source = source()?;
             return Ok(boot::run(move |environment| {
-                let environment = environment.iter().cloned().map(|(name, value)| (bytes(name), bytes(value)));
-                load(&source, &environment.collect()).map(|loaded| loaded.spec).map_err(|failure| chain(&failure))
+                let environment = environment.iter().map(|(name, value)| (bytes(name.clone()), bytes(value.clone())));
+                let loaded = load(&source, &environment.collect());
+                loaded.map(|loaded| loaded.spec).map_err(|failure| chain(&failure))
             })?);
         }
         Command::MainApplication(program) => {

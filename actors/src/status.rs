@@ -33,6 +33,8 @@ pub struct JobBody {
     runs: u64,
     restarts: u64,
     last_exit: Option<ExitBody>,
+    /// Whether there is anything to be checked.
+    checked: bool,
     /// In a word.
     pub health: &'static str,
     check: Option<CheckBody>,
@@ -108,6 +110,7 @@ impl JobBody {
             last_exit: status
                 .and_then(|status| status.last_end.as_ref())
                 .map(|end| ExitBody { status: end.code(), reason: end.to_string() }),
+            checked: job.entry.checked,
             health: job.health(report.overview.maintenance),
             check: status.and_then(|status| {
                 let (checked, ago) = status.last_check.as_ref()?;
@@ -209,6 +212,7 @@ pub fn explain(job: &JobReport, report: &Report) -> String {
         State::Stopping => format!("{name} stops, once the jobs that start at its stopping are done; {since}"),
         State::Ending => format!("{name} was told to end and has not ended yet; {since}"),
         State::Stopped if status.runs == 0 => format!("{name} has stopped without a run; {since}"),
+        State::Stopped if job.state() == "failed" => format!("{name} has failed{}; {since}", last_end(job)),
         State::Stopped => format!("{name} has completed{}; {since}", last_end(job)),
     }
 }
@@ -264,5 +268,88 @@ fn ago(seconds: u64) -> String {
         120..7200 => format!("{} min", seconds / 60),
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::{JobName, RunId};
+    use crate::messages::{JobEntry, JobStatus, Overview};
+    use crate::policy::job::Health;
+
+    fn report(jobs: Vec<JobReport>) -> Report {
+        let overview =
+            Overview { jobs: Vec::new(), watches: Vec::new(), telemetry: None, maintenance: false, ending: false };
+        Report { overview, jobs, watches: Vec::new() }
+    }
+
+    fn job(name: &str, start: StartRule, state: State) -> JobReport {
+        let name = JobName::new(name);
+        let status = JobStatus {
+            name: name.clone(),
+            state,
+            health: Health::Unknown,
+            pid: None,
+            runs: 1,
+            ends: Vec::new(),
+            uptime: None,
+            failures_in_a_row: 0,
+            last_check: None,
+            last_end: None,
+            since: Duration::from_secs(41),
+        };
+        let entry = JobEntry { name, start, main: false, checked: false, service: None, job: None, check: None };
+        JobReport { entry, status: Some(status), checks: None }
+    }
+
+    fn once(code: EventCode, source: &str) -> StartRule {
+        StartRule::Once(Event::job(code, &JobName::new(source)))
+    }
+
+    fn failing_db() -> JobReport {
+        let mut db = job("db", StartRule::Once(Event::STARTUP), State::Running(RunId(1)));
+        db.entry.checked = true;
+        let status = db.status.as_mut().unwrap();
+        status.failures_in_a_row = 2;
+        status.last_check = Some((Checked::Failed("connection refused".into()), Duration::ZERO));
+        db
+    }
+
+    fn sentence(job: JobReport, others: Vec<JobReport>) -> String {
+        explain(&job, &report(others))
+    }
+
+    #[test]
+    fn a_waiting_job_is_explained_by_what_it_waits_for() {
+        let app = || job("app", once(EventCode::StatusHealthy, "db"), State::Waiting);
+        let said = "app waits for db healthy; db's check failed 2 times, last: connection refused; 41 s";
+        assert_eq!(sentence(app(), vec![failing_db()]), said);
+        assert_eq!(sentence(app(), vec![]), "app waits for db healthy; there is no job db; 41 s");
+        let late = job("late", once(EventCode::ExitSuccess, "setup"), State::Waiting);
+        let setup = job("setup", StartRule::Never, State::Waiting);
+        assert_eq!(sentence(late, vec![setup]), "late waits for setup exitSuccess; setup is waiting; 41 s");
+    }
+
+    #[test]
+    fn a_job_that_has_ended_is_explained_by_how() {
+        let ended = |end| {
+            let mut job = job("a", StartRule::Never, State::Stopped);
+            job.status.as_mut().unwrap().last_end = Some(RunEnd::Exited(end));
+            sentence(job, vec![])
+        };
+        assert_eq!(ended(Exit::Status(0)), "a has completed: its last run ended well; 41 s");
+        assert_eq!(ended(Exit::Signal(9)), "a has failed: its last run ended: signal: killed; 41 s");
+    }
+
+    #[test]
+    fn everything_is_there_in_json() {
+        let app = job("app", once(EventCode::StatusHealthy, "db"), State::Waiting);
+        let body = serde_json::to_value(StatusBody::new(&report(vec![failing_db(), app]))).unwrap();
+        assert_eq!(body["jobs"][0]["check"]["failures_in_a_row"], 2);
+        assert_eq!(body["jobs"][1]["waiting_for"], "db healthy");
+        assert_eq!(body["jobs"][1]["depends_on"], "db");
     }
 }

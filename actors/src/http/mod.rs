@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use request::{Problem, Progress, Request, RequestReader};
+pub use request::{Problem, Progress, Request, RequestReader, percent_encode};
 pub use server::{Listener, Server};
 
 /// The largest request line with all headers.

@@ -272,6 +272,15 @@ fn split_target(target: &str) -> Option<(String, String)> {
     Some((percent_decoded(path)?, query.to_owned()))
 }
 
+/// A text as a part of a path.
+pub fn percent_encode(text: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encoded).collect()
+}
+
 /// `%41` is `A`; what is no UTF-8 then is nothing.
 pub(super) fn percent_decoded(text: &str) -> Option<String> {
     if !text.contains('%') {

@@ -63,8 +63,16 @@ pub fn run(
             .map_err(system("watch the output of jobs"))?;
         let log = crate::logging::logger(pump.clone(), &spec.logging);
         let (finished, status) = tokio::sync::oneshot::channel();
-        let resources =
-            Resources { load: Arc::new(load), environment, nothing, pump: pump.clone(), signals, log, finished };
+        let resources = Resources {
+            load: Arc::new(load),
+            environment,
+            nothing,
+            pump: pump.clone(),
+            signals,
+            log,
+            finished,
+            pick_address: crate::config::pick_address,
+        };
         Supervisor::new(spec, resources).start();
         // If the supervisor died of a panic, nobody is left who could end things in order.
         let status = status.await.unwrap_or(BROKEN);

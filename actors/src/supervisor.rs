@@ -1,6 +1,7 @@
 //! Starts everything, ends everything, and notices actors that died. What is due when is decided in `policy::shutdown`.
 
 mod catalog_change;
+mod orders;
 mod reload;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +13,7 @@ use actix::prelude::*;
 use slog::{Logger, debug, error, info, warn};
 use tokio::sync::oneshot;
 
+use crate::address_watcher::{AddressNeighbours, AddressWatcher, PickAddress, WatchAddresses, variable as ip_variable};
 use crate::bus::EventBus;
 use crate::consul_agent::{ConsulAgent, ConsulClient};
 use crate::control::{ControlNeighbours, ControlServer};
@@ -19,6 +21,7 @@ use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::guard::PanicGuard;
 use crate::health_check::{HealthCheckActor, ReportTo};
 use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
+use crate::journal::Journal;
 use crate::messages::{
     ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand, ControlClosed,
     ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery, ReaperCommand, StopWatching,
@@ -35,6 +38,7 @@ use crate::sys::SignalFd;
 use crate::telemetry::{TelemetryNeighbours, TelemetryServer};
 use crate::watch::{ReplaceContacts, WatchActor, WatchNeighbours};
 
+use orders::Orders;
 pub use reload::Loader;
 use reload::Reloads;
 
@@ -59,6 +63,8 @@ pub struct Resources {
     pub log: Logger,
     /// Told the exit status once everything is over.
     pub finished: oneshot::Sender<u8>,
+    /// Knows what interface specs mean.
+    pub pick_address: PickAddress,
 }
 
 struct ForCore {
@@ -77,6 +83,7 @@ struct Core {
     bus: Addr<EventBus>,
     reaper: Recipient<ReaperCommand>,
     metrics: Addr<Metrics>,
+    journal: Addr<Journal>,
 }
 
 struct Catalog {
@@ -102,7 +109,9 @@ pub struct Supervisor {
     finished: Option<oneshot::Sender<u8>>,
     code: u8,
     core: Option<Core>,
+    pick_address: PickAddress,
     catalog: Option<Catalog>,
+    addresses: Option<Addr<AddressWatcher>>,
     jobs: HashMap<JobName, Addr<JobActor>>,
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
     /// In the config's order, as long as there is a catalog; each with a number of its own.
@@ -115,6 +124,7 @@ pub struct Supervisor {
     /// Ours, with the changes made so far: the config is rendered with it.
     environment: BTreeMap<OsString, OsString>,
     reloads: Reloads,
+    orders: Orders,
     ending: Option<Ending>,
 }
 
@@ -127,7 +137,7 @@ impl std::fmt::Debug for Supervisor {
 impl Supervisor {
     /// Nothing has started; that happens when the actor does.
     pub fn new(spec: Spec, resources: Resources) -> Self {
-        let Resources { load, mut environment, nothing, pump, signals, log, finished } = resources;
+        let Resources { load, mut environment, nothing, pump, signals, log, finished, pick_address } = resources;
         let own_environment = environment.iter().cloned().collect();
         environment.push(("CONTAINERPILOT_PID".into(), std::process::id().to_string().into()));
         environment.extend(addresses(&spec));
@@ -140,7 +150,9 @@ impl Supervisor {
             finished: Some(finished),
             code: 0,
             core: None,
+            pick_address,
             catalog: None,
+            addresses: None,
             jobs: HashMap::new(),
             checks: HashMap::new(),
             watches: Vec::new(),
@@ -151,6 +163,7 @@ impl Supervisor {
             load,
             environment: own_environment,
             reloads: Reloads::default(),
+            orders: Orders::default(),
             ending: None,
         }
     }
@@ -180,7 +193,9 @@ impl Supervisor {
         let metrics = Metrics::new(self.log.clone(), guard).start();
         let telemetry = self.spec.telemetry.as_ref();
         metrics.do_send(MetricCommand::Define(telemetry.map(|spec| spec.metrics.clone()).unwrap_or_default()));
-        self.core = Some(Core { bus, reaper, metrics });
+        let journal = Journal::new(Self::guard(ActorId::Core("journal"), ctx)).start();
+        bus.do_send(BusCommand::Tap { codes: &[], to: journal.clone().recipient() });
+        self.core = Some(Core { bus, reaper, metrics, journal });
     }
 
     fn start_control(&mut self, ctx: &Context<Self>) {
@@ -188,6 +203,9 @@ impl Supervisor {
         let neighbours = ControlNeighbours {
             supervisor: ctx.address().recipient(),
             reloads: ctx.address().recipient(),
+            overview: ctx.address().recipient(),
+            orders: ctx.address().recipient(),
+            journal: core.journal.clone().recipient(),
             metrics: core.metrics.clone().recipient(),
         };
         let guard = Self::guard(ActorId::Control, ctx);
@@ -301,6 +319,17 @@ impl Supervisor {
         if let (Some(catalog), Some(service)) = (&self.catalog, &job.service) {
             catalog.agent.do_send(CatalogCommand::Advertise(service.clone()));
         }
+    }
+
+    /// Has the addresses of all services followed; the one that telemetry listens at stays.
+    fn watch_addresses(&mut self) {
+        let Some(core) = &self.core else { return };
+        let catalog = self.catalog.as_ref().map(|catalog| catalog.agent.clone().recipient());
+        let neighbours = AddressNeighbours { catalog, reaper: core.reaper.clone() };
+        let services = self.spec.jobs.iter().filter_map(|job| job.service.clone()).collect();
+        let (pick, log) = (self.pick_address, &self.log);
+        let watcher = self.addresses.get_or_insert_with(|| AddressWatcher::new(pick, neighbours.clone(), log).start());
+        watcher.do_send(WatchAddresses(services, neighbours));
     }
 
     fn start_watch(&mut self, spec: &WatchSpec, ctx: &Context<Self>) -> Option<(u64, Addr<WatchActor>)> {
@@ -423,6 +452,7 @@ impl Supervisor {
         for (_, watch) in &self.watches {
             watch.do_send(ReplaceContacts(catalog.agent.clone().recipient()));
         }
+        self.watch_addresses();
     }
 
     fn revive_check(&mut self, name: &JobName, ctx: &mut Context<Self>) {
@@ -443,11 +473,7 @@ impl Supervisor {
 fn addresses(spec: &Spec) -> Vec<(OsString, OsString)> {
     let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
     let telemetry = spec.telemetry.as_ref().map(|telemetry| &telemetry.service);
-    let variable = |service: &ServiceSpec| {
-        // 3.8: upper case, and `-` as `_`
-        let word = service.name.to_uppercase().replace('-', "_");
-        (format!("CONTAINERPILOT_{word}_IP").into(), service.address.to_string().into())
-    };
+    let variable = |service: &ServiceSpec| (ip_variable(&service.name).into(), service.address.to_string().into());
     services.chain(telemetry).map(variable).collect()
 }
 
@@ -472,6 +498,7 @@ impl Actor for Supervisor {
         self.start_telemetry(ctx);
         info!(self.log, "supervising {} jobs", self.spec.jobs.len());
         self.publish(Event::STARTUP);
+        self.watch_addresses();
         for watch in self.spec.watches.clone() {
             let started = self.start_watch(&watch, ctx);
             self.watches.extend(started);
@@ -512,6 +539,7 @@ impl Handler<Event> for Supervisor {
         if let Event { code: EventCode::Stopped, source: Source::Job(name) } = &event {
             let step = self.reloads.policy.stopped(name);
             self.perform_step(step, ctx);
+            self.ordered_job_stopped(name);
         }
     }
 }

@@ -28,6 +28,7 @@ use node::Node;
 use positions::Position;
 use reader::Reader;
 
+pub use discovery::pick_address;
 pub use reader::go_boolean;
 
 /// A config has six levels; whoever has more than these has made a mistake, or wants our stack to overflow.

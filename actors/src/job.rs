@@ -60,7 +60,14 @@ impl JobActor {
         log: &Logger,
         guard: Option<PanicGuard>,
     ) -> Self {
-        let launch = |exec| Arc::new(Launch { exec, env: spec.env.clone().into(), output: spec.output.clone() });
+        let launch = |exec| {
+            Arc::new(Launch {
+                exec,
+                env: spec.env.clone().into(),
+                output: spec.output.clone(),
+                tells_last_words: false,
+            })
+        };
         Self {
             name: spec.name.clone(),
             launch: spec.exec.clone().map(launch),
@@ -195,6 +202,7 @@ impl Handler<RunReport> for JobActor {
     fn handle(&mut self, report: RunReport, ctx: &mut Self::Context) {
         match report.fact {
             RunFact::Started(pid) => self.pid = Some(pid),
+            RunFact::Said(_) => {}
             RunFact::Ended(end) => {
                 self.pid = None;
                 self.last_end = Some(end.clone());

@@ -58,6 +58,8 @@ pub struct Launch {
     pub env: Arc<[(OsString, Option<OsString>)]>,
     /// What becomes of its output.
     pub output: OutputSpec,
+    /// Whether its last words are to be reported, unless they are raw.
+    pub tells_last_words: bool,
 }
 
 /// What the reaper does. Commands for runs that have ended are ignored.
@@ -122,6 +124,8 @@ pub enum RunFact {
     Started(i32),
     /// It is over.
     Ended(RunEnd),
+    /// The last that it wrote; comes about when its end does.
+    Said(String),
 }
 
 /// No process below us is left.

@@ -3,8 +3,10 @@
 //!     cargo run --example embed
 #![expect(clippy::print_stderr, reason = "it is a program of its own")]
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Actor;
@@ -72,7 +74,14 @@ fn run() -> std::io::Result<u8> {
         let log = Logger::root(Discard, o!());
         // Its jobs are no services, whose addresses could change.
         let pick_address = |_: &[String], _: &[InterfaceAddress]| None;
-        let resources = Resources { environment, nothing, pump: pump.clone(), signals, log, finished, pick_address };
+        // There is no config to read again: a reload finds this one.
+        let load = {
+            let spec = spec.clone();
+            Arc::new(move |_: &[(OsString, OsString)]| Ok(spec.clone()))
+        };
+        let pump_of_jobs = pump.clone();
+        let resources =
+            Resources { load, environment, nothing, pump: pump_of_jobs, signals, log, finished, pick_address };
         Supervisor::new(spec, resources).start();
         let status = status.await.unwrap_or(1);
         pump.close(Duration::from_secs(1)).await;

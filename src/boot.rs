@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use containerpilot_actors::output::{Pump, Sink};
@@ -42,15 +43,19 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> BootError {
     move |cause| BootError::System { what, cause }
 }
 
-/// Supervises until the end; the exit status. `load` reads the config, which may block: stop signals end it.
-pub fn run(load: impl FnOnce() -> Result<Spec, BootError>) -> Result<u8, BootError> {
+/// Supervises until the end; the exit status. `load` reads the config, now and at reloads, with the environment of then.
+/// It may block: stop signals end it.
+pub fn run(
+    load: impl Fn(&[(OsString, OsString)]) -> Result<Spec, String> + Send + Sync + 'static,
+) -> Result<u8, BootError> {
     sys::prepare_process().map_err(system("prepare the process"))?;
-    let spec = sys::stoppable(load).map_err(system("handle signals"))??;
+    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let loaded = sys::stoppable(|| load(&environment)).map_err(system("handle signals"))?;
+    let spec = loaded.map_err(BootError::Config)?;
     let sink = Sink::open(&spec.logging.output)
         .map_err(|cause| BootError::Log { output: format!("{:?}", spec.logging.output), cause })?;
     let signals = sys::signal_fd().map_err(system("listen to signals"))?;
     let nothing = File::open("/dev/null").map_err(system("open /dev/null"))?;
-    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let runtime = actix::System::new();
     runtime.block_on(async move {
         let arbiter = actix::Arbiter::new();
@@ -59,6 +64,7 @@ pub fn run(load: impl FnOnce() -> Result<Spec, BootError>) -> Result<u8, BootErr
         let log = crate::logging::logger(pump.clone(), &spec.logging);
         let (finished, status) = tokio::sync::oneshot::channel();
         let resources = Resources {
+            load: Arc::new(load),
             environment,
             nothing,
             pump: pump.clone(),

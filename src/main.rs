@@ -80,8 +80,11 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
         }
         Command::Run => {
             let source = source()?;
-            let loaded = || load(&source, &environment).map_err(|failure| BootError::Config(chain(&failure)));
-            return Ok(boot::run(|| Ok(loaded()?.spec))?);
+            return Ok(boot::run(move |environment| {
+                let environment = environment.iter().map(|(name, value)| (bytes(name.clone()), bytes(value.clone())));
+                let loaded = load(&source, &environment.collect());
+                loaded.map(|loaded| loaded.spec).map_err(|failure| chain(&failure))
+            })?);
         }
         Command::MainApplication(program) => {
             let program = program.to_string_lossy();

@@ -10,7 +10,10 @@ use slog::{Logger, error, o, warn};
 
 use crate::event::{Event, EventCode, JobName, Owner, RunEnd, RunId, Source};
 use crate::guard::PanicGuard;
-use crate::messages::{BusCommand, CheckCommand, CheckReport, GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
+use crate::messages::{
+    BusCommand, CheckCommand, CheckDurations, CheckReport, GroupSignal, Launch, ReaperCommand, RunFact, RunReport,
+};
+use crate::metrics::Histogram;
 use crate::policy::health::{Action, CheckPolicy, Timer};
 use crate::policy::job::Checked;
 use crate::spec::{HealthSpec, JobSpec};
@@ -27,6 +30,8 @@ pub struct HealthCheckActor {
     /// Known once the job's actor runs: the two need each other.
     job: Option<Recipient<CheckReport>>,
     timers: HashMap<Timer, SpawnHandle>,
+    began: Option<Instant>,
+    durations: Histogram,
     log: Logger,
     _guard: Option<PanicGuard>,
 }
@@ -60,6 +65,8 @@ impl HealthCheckActor {
             bus,
             job: None,
             timers: HashMap::new(),
+            began: None,
+            durations: Histogram::default(),
             log: log.new(o!("check" => owner.to_string())),
             owner,
             _guard: guard,
@@ -167,16 +174,27 @@ impl Handler<RunReport> for HealthCheckActor {
 
     fn handle(&mut self, report: RunReport, ctx: &mut Self::Context) {
         match report.fact {
-            RunFact::Started(_) => {}
+            RunFact::Started(_) => self.began = Some(Instant::now()),
             RunFact::Said(words) => {
                 let actions = self.policy.said(report.run, words);
                 self.perform(actions, ctx);
             }
             RunFact::Ended(end) => {
+                if let Some(began) = self.began.take() {
+                    self.durations.record(began.elapsed().as_secs_f64());
+                }
                 let actions = self.policy.ended(report.run, end);
                 self.perform(actions, ctx);
             }
         }
+    }
+}
+
+impl Handler<CheckDurations> for HealthCheckActor {
+    type Result = MessageResult<CheckDurations>;
+
+    fn handle(&mut self, _query: CheckDurations, _ctx: &mut Self::Context) -> Self::Result {
+        MessageResult(self.durations.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! One actor per job: asks its policy what everything that happens means, and performs the answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use actix::clock::Instant;
 use actix::prelude::*;
 use slog::{Logger, debug, error, o, warn};
 
-use crate::event::{Event, EventCode, JobName, Owner, RunEnd, RunId, Source};
+use crate::event::{Event, EventCode, Exit, JobName, Owner, RunEnd, RunId, Source};
 use crate::guard::PanicGuard;
 use crate::messages::{
     BusCommand, CatalogCommand, CheckCommand, CheckReport, GroupSignal, JobCommand, JobFact, JobStatus, JobStatusQuery,
-    Launch, ReaperCommand, RunFact, RunReport,
+    JobUpdate, Launch, ReaperCommand, RunFact, RunReport,
 };
-use crate::policy::job::{Action, JobPolicy, Surroundings, Timer};
+use crate::policy::job::{Action, Checked, JobPolicy, Surroundings, Timer};
 use crate::random::Random;
 use crate::spec::JobSpec;
 
@@ -47,6 +47,10 @@ pub struct JobActor {
     pid: Option<i32>,
     runs: u64,
     last_end: Option<RunEnd>,
+    /// At most one for each status and signal, so bounded.
+    ends: BTreeMap<String, u64>,
+    began: Option<Instant>,
+    last_check: Option<(Checked, Instant)>,
     since: Instant,
     _guard: Option<PanicGuard>,
 }
@@ -80,6 +84,9 @@ impl JobActor {
             pid: None,
             runs: 0,
             last_end: None,
+            ends: BTreeMap::new(),
+            began: None,
+            last_check: None,
             since: Instant::now(),
             _guard: guard,
         }
@@ -201,10 +208,14 @@ impl Handler<RunReport> for JobActor {
 
     fn handle(&mut self, report: RunReport, ctx: &mut Self::Context) {
         match report.fact {
-            RunFact::Started(pid) => self.pid = Some(pid),
             RunFact::Said(_) => {}
+            RunFact::Started(pid) => {
+                self.pid = Some(pid);
+                self.began = Some(Instant::now());
+            }
             RunFact::Ended(end) => {
                 self.pid = None;
+                *self.ends.entry(end_word(&end)).or_default() += 1;
                 self.last_end = Some(end.clone());
                 let random = self.random.fraction();
                 self.ask(ctx, |policy| policy.ended(report.run, end, Self::now(), random));
@@ -217,6 +228,7 @@ impl Handler<CheckReport> for JobActor {
     type Result = ();
 
     fn handle(&mut self, report: CheckReport, ctx: &mut Self::Context) {
+        self.last_check = Some((report.0.clone(), Instant::now()));
         self.ask(ctx, |policy| policy.checked(report.0));
     }
 }
@@ -233,6 +245,14 @@ impl Handler<JobCommand> for JobActor {
     }
 }
 
+impl Handler<JobUpdate> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, update: JobUpdate, _ctx: &mut Self::Context) {
+        self.policy.surrounded(update.around, update.renew);
+    }
+}
+
 impl Handler<JobStatusQuery> for JobActor {
     type Result = JobStatus;
 
@@ -243,9 +263,22 @@ impl Handler<JobStatusQuery> for JobActor {
             health: self.policy.health(),
             pid: self.pid,
             runs: self.runs,
+            ends: self.ends.iter().map(|(word, count)| (word.clone(), *count)).collect(),
+            uptime: self.pid.and(self.began).map(|began| began.elapsed()),
+            failures_in_a_row: self.policy.failures_in_a_row(),
+            last_check: self.last_check.clone().map(|(checked, at)| (checked, at.elapsed())),
             last_end: self.last_end.clone(),
             since: self.since.elapsed(),
         }
+    }
+}
+
+/// An end in a word, for metrics: no text from outside.
+fn end_word(end: &RunEnd) -> String {
+    match end {
+        RunEnd::Exited(Exit::Status(status)) => status.to_string(),
+        RunEnd::Exited(exit @ Exit::Signal(_)) => exit.to_string(),
+        RunEnd::NotStarted { .. } => "not started".to_owned(),
     }
 }
 

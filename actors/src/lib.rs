@@ -16,13 +16,16 @@ pub mod job;
 pub mod messages;
 pub mod metrics;
 pub mod output;
+pub mod overview;
 pub mod policy;
+pub mod process_stats;
 pub mod random;
 pub mod reaper;
 pub mod signal_handler;
 pub mod spec;
 pub mod supervisor;
 pub mod sys;
+pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod watch;

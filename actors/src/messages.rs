@@ -1,18 +1,22 @@
 //! What crosses from one actor to another: commands, facts and queries. Plain values and recipients, no policy.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 
 use crate::consul_agent::RequestError;
+use crate::control::Socket;
 use crate::event::{Event, EventCode, JobName, Owner, RunEnd, RunId, WatchName};
+use crate::metrics::Histogram;
 use crate::policy::contact::Contact;
-use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State};
+use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State, Surroundings};
+use crate::policy::reload::Diff;
 use crate::policy::watch::Instance;
-use crate::spec::{ControlSpec, Exec, MetricSpec, OutputSpec, ServiceSpec};
+use crate::spec::{ControlSpec, Exec, MetricSpec, OutputSpec, ServiceSpec, StartRule};
 
 impl Message for Event {
     type Result = ();
@@ -186,7 +190,14 @@ pub enum SupervisorCommand {
 #[rtype(result = "()")]
 pub enum ControlCommand {
     /// Answer here from now on.
-    Move(ControlSpec),
+    Move {
+        /// Where, as configured.
+        spec: ControlSpec,
+        /// The socket that has been made there.
+        socket: Socket,
+        /// See `socket`.
+        listener: UnixListener,
+    },
     /// The end: take the socket away, and say so once the answers that are due have been given, or it took too long.
     Close(Recipient<ControlClosed>),
 }
@@ -196,6 +207,43 @@ pub enum ControlCommand {
 #[rtype(result = "()")]
 pub struct ControlClosed;
 
+/// Read the config again, and become what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "Result<Diff, ReloadError>")]
+pub struct Reload {
+    /// Only say what would change.
+    pub dry_run: bool,
+}
+
+/// Why a reload was none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    /// The config says what cannot be, or what it asks for cannot be had. Nothing has changed.
+    #[error("{0}")]
+    Refused(String),
+    /// Everything ends.
+    #[error("containerpilot is about to end")]
+    Ending,
+}
+
+/// The other jobs are others now.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct JobUpdate {
+    /// What a job knows of them.
+    pub around: Surroundings,
+    /// Whether restarts are granted anew.
+    pub renew: bool,
+}
+
+/// What the telemetry port does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub enum TelemetryCommand {
+    /// Serve at this address from now on; nowhere without one.
+    Listen(Option<SocketAddr>),
+}
+
 /// What is measured.
 #[derive(Clone, Debug, PartialEq, Message)]
 #[rtype(result = "()")]
@@ -204,6 +252,11 @@ pub enum MetricCommand {
     Define(Vec<MetricSpec>),
     /// Values of metrics that the config defines; without a number what was sent as one is none.
     Record(Vec<(String, Option<f64>)>),
+    /// A reload was asked for.
+    Reloaded {
+        /// Whether the config was one that could be.
+        accepted: bool,
+    },
     /// A request to the control socket was answered.
     ControlServed {
         /// Which path, as documented.
@@ -230,12 +283,14 @@ pub enum ActorId {
     Job(JobName),
     /// That of a health check.
     Check(JobName),
-    /// That of a watch, by its place in the config.
-    Watch(usize),
+    /// That of a watch, by its number.
+    Watch(u64),
     /// That of the catalog.
     Catalog,
     /// The control socket's.
     Control,
+    /// The telemetry port's.
+    Telemetry,
     /// One that everything depends on.
     Core(&'static str),
 }
@@ -258,10 +313,71 @@ pub struct JobStatus {
     pub pid: Option<i32>,
     /// How often it has run.
     pub runs: u64,
+    /// How often its runs ended in which way, as text: a status, `signal: ...` or `not started`.
+    pub ends: Vec<(String, u64)>,
+    /// How long its process has run, if one runs.
+    pub uptime: Option<Duration>,
+    /// How many health checks in a row have failed.
+    pub failures_in_a_row: u32,
+    /// What the last health check found, and how long ago.
+    pub last_check: Option<(Checked, Duration)>,
     /// How its last run ended.
     pub last_end: Option<RunEnd>,
     /// How long it has been in its state.
     pub since: Duration,
+}
+
+/// How long the checks of a job took.
+#[derive(Debug, Message)]
+#[rtype(result = "Histogram")]
+pub struct CheckDurations;
+
+/// What everything looks like from above.
+#[derive(Debug, Message)]
+#[rtype(result = "Overview")]
+pub struct OverviewQuery;
+
+/// What everything looks like from above.
+#[derive(Debug, MessageResponse)]
+pub struct Overview {
+    /// In the config's order.
+    pub jobs: Vec<JobEntry>,
+    /// In the config's order.
+    pub watches: Vec<WatchEntry>,
+    /// The service of the metrics port, if there is one.
+    pub telemetry: Option<ServiceSpec>,
+    /// Whether the process is in maintenance.
+    pub maintenance: bool,
+    /// Whether everything is about to end.
+    pub ending: bool,
+}
+
+/// A watch, and whom to ask about it.
+#[derive(Clone, Debug)]
+pub struct WatchEntry {
+    /// Which.
+    pub name: WatchName,
+    /// Knows what it has seen; nobody without a catalog.
+    pub watch: Option<Recipient<WatchStatusQuery>>,
+}
+
+/// A job, and whom to ask about it.
+#[derive(Clone, Debug)]
+pub struct JobEntry {
+    /// Which.
+    pub name: JobName,
+    /// When it starts.
+    pub start: StartRule,
+    /// Whether its end ends everything.
+    pub main: bool,
+    /// Whether it is checked.
+    pub checked: bool,
+    /// Its service, if it is one.
+    pub service: Option<ServiceSpec>,
+    /// Knows its state; nobody while it has stopped to be started anew.
+    pub job: Option<Recipient<JobStatusQuery>>,
+    /// Knows how long checks take.
+    pub check: Option<Recipient<CheckDurations>>,
 }
 
 /// What a catalog is told of services. One request of each is enough: newer news of a service replaces older.
@@ -280,7 +396,14 @@ pub enum CatalogCommand {
     Maintenance(bool),
     /// Take everything out, and say when it is gone.
     Finish(Recipient<CatalogFinished>),
+    /// Do nothing more.
+    Abandon,
 }
+
+/// The interfaces of a service have another address now.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct AddressChanged(pub JobName, pub IpAddr);
 
 /// The catalog has nothing of us any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]

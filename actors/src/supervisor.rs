@@ -1,25 +1,30 @@
 //! Starts everything, ends everything, and notices actors that died. What is due when is decided in `policy::shutdown`.
 
-use std::collections::HashMap;
+mod catalog_change;
+mod reload;
+
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::File;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{Logger, debug, error, info, warn};
 use tokio::sync::oneshot;
 
-use crate::address_watcher::{AddressNeighbours, AddressWatcher, PickAddress, WatchAddresses, variable as ip_variable};
+use crate::address_watcher::{AddressWatcher, PickAddress, WatchAddresses};
 use crate::bus::EventBus;
 use crate::consul_agent::{ConsulAgent, ConsulClient};
 use crate::control::{ControlNeighbours, ControlServer};
 use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::guard::PanicGuard;
 use crate::health_check::{HealthCheckActor, ReportTo};
-use crate::job::{JobActor, JobNeighbours, ReplaceCatalog, ReplaceCheck};
+use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
 use crate::messages::{
-    ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand, ControlClosed,
-    ControlCommand, JobCommand, JobFact, MetricCommand, ReaperCommand, StopWatching, SupervisorCommand,
+    ActorId, ActorPanicked, AddressChanged, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand,
+    ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery,
+    ReaperCommand, StopWatching, SupervisorCommand, WatchEntry,
 };
 use crate::metrics::Metrics;
 use crate::output::Pump;
@@ -27,9 +32,13 @@ use crate::policy::job::{Completion, Surroundings, Watcher};
 use crate::policy::shutdown::{Action, ShutdownPolicy};
 use crate::reaper::{Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
-use crate::spec::{CatalogSpec, JobSpec, Spec, StartRule};
+use crate::spec::{CatalogSpec, JobSpec, ServiceSpec, Spec, StartRule, WatchSpec};
 use crate::sys::SignalFd;
+use crate::telemetry::{TelemetryNeighbours, TelemetryServer};
 use crate::watch::{ReplaceContacts, WatchActor, WatchNeighbours};
+
+pub use reload::Loader;
+use reload::Reloads;
 
 /// The status when something broke that everything depends on (EX_SOFTWARE of sysexits.h).
 pub const BROKEN: u8 = 70;
@@ -37,8 +46,9 @@ pub const BROKEN: u8 = 70;
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// What a supervisor is given.
-#[derive(Debug)]
 pub struct Resources {
+    /// Reads the config again.
+    pub load: Loader,
     /// The environment of children.
     pub environment: Vec<(OsString, OsString)>,
     /// /dev/null, the stdin of every child.
@@ -59,6 +69,12 @@ struct ForCore {
     environment: Environment,
     nothing: File,
     signals: SignalFd,
+}
+
+impl std::fmt::Debug for Resources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resources").finish_non_exhaustive()
+    }
 }
 
 struct Core {
@@ -95,10 +111,16 @@ pub struct Supervisor {
     addresses: Option<Addr<AddressWatcher>>,
     jobs: HashMap<JobName, Addr<JobActor>>,
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
-    /// In the config's order, as long as there is a catalog.
-    watches: Vec<Addr<WatchActor>>,
+    /// In the config's order, as long as there is a catalog; each with a number of its own.
+    watches: Vec<(u64, Addr<WatchActor>)>,
+    last_watch: u64,
     control: Option<Addr<ControlServer>>,
+    telemetry: Option<Addr<TelemetryServer>>,
     maintenance: bool,
+    load: Loader,
+    /// Ours, with the changes made so far: the config is rendered with it.
+    environment: BTreeMap<OsString, OsString>,
+    reloads: Reloads,
     ending: Option<Ending>,
 }
 
@@ -111,12 +133,10 @@ impl std::fmt::Debug for Supervisor {
 impl Supervisor {
     /// Nothing has started; that happens when the actor does.
     pub fn new(spec: Spec, resources: Resources) -> Self {
-        let Resources { mut environment, nothing, pump, signals, log, finished, pick_address } = resources;
+        let Resources { load, mut environment, nothing, pump, signals, log, finished, pick_address } = resources;
+        let own_environment = environment.iter().cloned().collect();
         environment.push(("CONTAINERPILOT_PID".into(), std::process::id().to_string().into()));
-        let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
-        for service in services.chain(spec.telemetry.as_ref().map(|telemetry| &telemetry.service)) {
-            environment.push((ip_variable(&service.name).into(), service.address.to_string().into()));
-        }
+        environment.extend(addresses(&spec));
         Self {
             policy: ShutdownPolicy::new(&spec.jobs),
             for_core: Some(ForCore { environment: Environment::new(environment), nothing, signals }),
@@ -132,8 +152,13 @@ impl Supervisor {
             jobs: HashMap::new(),
             checks: HashMap::new(),
             watches: Vec::new(),
+            last_watch: 0,
             control: None,
+            telemetry: None,
             maintenance: false,
+            load,
+            environment: own_environment,
+            reloads: Reloads::default(),
             ending: None,
         }
     }
@@ -168,15 +193,31 @@ impl Supervisor {
 
     fn start_control(&mut self, ctx: &Context<Self>) {
         let Some(core) = &self.core else { return };
-        let neighbours =
-            ControlNeighbours { supervisor: ctx.address().recipient(), metrics: core.metrics.clone().recipient() };
+        let neighbours = ControlNeighbours {
+            supervisor: ctx.address().recipient(),
+            reloads: ctx.address().recipient(),
+            metrics: core.metrics.clone().recipient(),
+        };
         let guard = Self::guard(ActorId::Control, ctx);
         let control = ControlServer::new(self.spec.control.clone(), neighbours, self.log.clone(), guard);
         self.control = Some(control.start());
     }
 
+    fn start_telemetry(&mut self, ctx: &Context<Self>) {
+        let Some(core) = &self.core else { return };
+        let neighbours = TelemetryNeighbours {
+            supervisor: ctx.address().recipient(),
+            bus: core.bus.clone().recipient(),
+            metrics: core.metrics.clone().recipient(),
+        };
+        let guard = Self::guard(ActorId::Telemetry, ctx);
+        let address = self.spec.telemetry.as_ref().map(|telemetry| telemetry.address);
+        self.telemetry = Some(TelemetryServer::new(address, neighbours, self.log.clone(), guard).start());
+    }
+
     fn surroundings(&self, job: &JobSpec) -> Surroundings {
-        let watchers = self.spec.jobs.iter().filter(|other| other.name != job.name).filter_map(|other| {
+        let others = self.spec.jobs.iter().filter(|other| other.name != job.name && self.policy.is_live(&other.name));
+        let watchers = others.filter_map(|other| {
             let (start, each) = match &other.start {
                 StartRule::Once(start) => (start, false),
                 StartRule::Each(start) => (start, true),
@@ -271,29 +312,45 @@ impl Supervisor {
     }
 
     /// Has the addresses of all services followed; the one that telemetry listens at stays.
-    fn watch_addresses(&mut self) {
-        let Some(core) = &self.core else { return };
-        let catalog = self.catalog.as_ref().map(|catalog| catalog.agent.clone().recipient());
-        let neighbours = AddressNeighbours { catalog, reaper: core.reaper.clone() };
+    fn watch_addresses(&mut self, ctx: &Context<Self>) {
         let services = self.spec.jobs.iter().filter_map(|job| job.service.clone()).collect();
         let (pick, log) = (self.pick_address, &self.log);
-        let watcher = self.addresses.get_or_insert_with(|| AddressWatcher::new(pick, neighbours.clone(), log).start());
-        watcher.do_send(WatchAddresses(services, neighbours));
+        let start = || AddressWatcher::new(pick, ctx.address().recipient(), log).start();
+        self.addresses.get_or_insert_with(start).do_send(WatchAddresses(services));
     }
 
-    fn start_watch(&self, place: usize, ctx: &Context<Self>) -> Option<Addr<WatchActor>> {
-        let (core, catalog, spec) = (self.core.as_ref()?, self.catalog.as_ref()?, self.spec.watches.get(place)?);
+    /// The definition of a job stays what it was when only its address is another one.
+    fn readdress(&mut self, name: &JobName, address: IpAddr) {
+        let job = self.spec.jobs.iter_mut().find(|job| job.name == *name);
+        let Some(service) = job.and_then(|job| job.service.as_mut()) else { return };
+        service.address = address;
+        let change = (address_variable(service), Some(address.to_string().into()));
+        if let Some(core) = &self.core {
+            core.reaper.do_send(ReaperCommand::PutEnv(vec![change]));
+        }
+        if let Some(catalog) = &self.catalog {
+            catalog.agent.do_send(CatalogCommand::Readdress(name.clone(), address));
+        }
+    }
+
+    fn start_watch(&mut self, spec: &WatchSpec, ctx: &Context<Self>) -> Option<(u64, Addr<WatchActor>)> {
+        self.last_watch += 1;
+        self.watch_anew(self.last_watch, spec, ctx)
+    }
+
+    fn watch_anew(&self, id: u64, spec: &WatchSpec, ctx: &Context<Self>) -> Option<(u64, Addr<WatchActor>)> {
+        let (core, catalog) = (self.core.as_ref()?, self.catalog.as_ref()?);
         let neighbours = WatchNeighbours {
             reaper: core.reaper.clone(),
             bus: core.bus.clone().recipient(),
             contacts: catalog.agent.clone().recipient(),
         };
-        let guard = Self::guard(ActorId::Watch(place), ctx);
-        Some(WatchActor::new(spec, catalog.client.clone(), neighbours, &self.log, guard).start())
+        let guard = Self::guard(ActorId::Watch(id), ctx);
+        Some((id, WatchActor::new(spec, catalog.client.clone(), neighbours, &self.log, guard).start()))
     }
 
     fn stop_watches(&mut self) {
-        for watch in self.watches.drain(..) {
+        for (_, watch) in self.watches.drain(..) {
             watch.do_send(StopWatching);
         }
     }
@@ -333,6 +390,7 @@ impl Supervisor {
         for action in actions {
             match action {
                 Action::PublishShutdown => {
+                    self.reloads.policy.abandon();
                     self.publish(Event::SHUTDOWN);
                     self.stop_watches();
                 }
@@ -368,7 +426,7 @@ impl Supervisor {
             core.bus.do_send(BusCommand::Unsubscribe(owner.clone()));
             core.reaper.do_send(ReaperCommand::Disown(owner));
         }
-        if self.policy.is_closing() {
+        if self.policy.is_closing() || self.reloads.policy.is_leaving(name) {
             self.policy.completed(name, Completion { code: Some(BROKEN), by_itself: true });
             self.publish(Event::job(EventCode::Stopped, name));
             return;
@@ -391,16 +449,10 @@ impl Supervisor {
         }
         self.start_catalog(true, ctx);
         let Some(catalog) = &self.catalog else { return };
-        for job in self.spec.jobs.iter().filter(|job| job.service.is_some()) {
-            self.advertise(job);
-            if let Some(address) = self.jobs.get(&job.name) {
-                address.do_send(ReplaceCatalog(catalog.agent.clone().recipient()));
-            }
-        }
-        for watch in &self.watches {
+        self.advertise_all();
+        for (_, watch) in &self.watches {
             watch.do_send(ReplaceContacts(catalog.agent.clone().recipient()));
         }
-        self.watch_addresses();
     }
 
     fn revive_check(&mut self, name: &JobName, ctx: &mut Context<Self>) {
@@ -417,6 +469,24 @@ impl Supervisor {
     }
 }
 
+/// The environment variables that tell where services are.
+fn addresses(spec: &Spec) -> Vec<(OsString, OsString)> {
+    let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
+    let telemetry = spec.telemetry.as_ref().map(|telemetry| &telemetry.service);
+    let variable = |service: &ServiceSpec| (address_variable(service), service.address.to_string().into());
+    services.chain(telemetry).map(variable).collect()
+}
+
+/// 3.8: upper case, and `-` as `_`
+fn address_variable(service: &ServiceSpec) -> OsString {
+    format!("CONTAINERPILOT_{}_IP", service.name.to_uppercase().replace('-', "_")).into()
+}
+
+/// How a job is told to stop while others go on.
+fn leave_command(start_may_come: bool) -> JobCommand {
+    if start_may_come { JobCommand::ShutDown { start_may_come } } else { JobCommand::Stop }
+}
+
 impl Actor for Supervisor {
     type Context = Context<Self>;
 
@@ -430,10 +500,22 @@ impl Actor for Supervisor {
             self.start_job(&job, ctx);
         }
         self.start_control(ctx);
+        self.start_telemetry(ctx);
         info!(self.log, "supervising {} jobs", self.spec.jobs.len());
         self.publish(Event::STARTUP);
-        self.watch_addresses();
-        self.watches = (0..self.spec.watches.len()).filter_map(|place| self.start_watch(place, ctx)).collect();
+        self.watch_addresses(ctx);
+        for watch in self.spec.watches.clone() {
+            let started = self.start_watch(&watch, ctx);
+            self.watches.extend(started);
+        }
+    }
+}
+
+impl Handler<AddressChanged> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, changed: AddressChanged, _ctx: &mut Self::Context) {
+        self.readdress(&changed.0, changed.1);
     }
 }
 
@@ -455,9 +537,7 @@ impl Handler<SupervisorCommand> for Supervisor {
                 self.publish(if on { Event::ENTER_MAINTENANCE } else { Event::EXIT_MAINTENANCE });
             }
             SupervisorCommand::PutEnv(changes) => {
-                if let Some(core) = &self.core {
-                    core.reaper.do_send(ReaperCommand::PutEnv(changes));
-                }
+                self.put_env(changes);
             }
         }
     }
@@ -469,6 +549,37 @@ impl Handler<Event> for Supervisor {
     fn handle(&mut self, event: Event, ctx: &mut Self::Context) {
         let actions = self.policy.event(&event);
         self.perform(actions, ctx);
+        if let Event { code: EventCode::Stopped, source: Source::Job(name) } = &event {
+            let step = self.reloads.policy.stopped(name);
+            self.perform_step(step, ctx);
+        }
+    }
+}
+
+impl Handler<OverviewQuery> for Supervisor {
+    type Result = Overview;
+
+    fn handle(&mut self, _query: OverviewQuery, _ctx: &mut Self::Context) -> Overview {
+        let entry = |job: &JobSpec| JobEntry {
+            name: job.name.clone(),
+            start: job.start.clone(),
+            main: job.main,
+            checked: job.health.is_some(),
+            service: job.service.clone(),
+            job: self.jobs.get(&job.name).map(|job| job.clone().recipient()),
+            check: self.checks.get(&job.name).map(|check| check.clone().recipient()),
+        };
+        let watches = self.spec.watches.iter().enumerate().map(|(place, watch)| WatchEntry {
+            name: watch.name.clone(),
+            watch: self.watches.get(place).map(|(_, watch)| watch.clone().recipient()),
+        });
+        Overview {
+            jobs: self.spec.jobs.iter().map(entry).collect(),
+            watches: watches.collect(),
+            telemetry: self.spec.telemetry.as_ref().map(|telemetry| telemetry.service.clone()),
+            maintenance: self.maintenance,
+            ending: self.policy.is_closing(),
+        }
     }
 }
 
@@ -520,16 +631,19 @@ impl Handler<ActorPanicked> for Supervisor {
             ActorId::Job(name) => self.revive_job(&name, ctx),
             ActorId::Check(name) => self.revive_check(&name, ctx),
             // Those that have been stopped stay so.
-            ActorId::Watch(place) if place < self.watches.len() => {
-                if let Some(watch) = self.start_watch(place, ctx) {
+            ActorId::Watch(id) => {
+                let place = self.watches.iter().position(|(other, _)| *other == id);
+                if let Some((place, spec)) = place.and_then(|place| Some((place, self.spec.watches.get(place)?)))
+                    && let Some(watch) = self.watch_anew(id, spec, ctx)
+                {
                     self.watches[place] = watch;
                 }
             }
-            ActorId::Watch(_) => {}
             ActorId::Catalog => self.revive_catalog(ctx),
             // At the end somebody waits for it.
             ActorId::Control if self.control.is_none() => self.finish(),
             ActorId::Control => self.start_control(ctx),
+            ActorId::Telemetry => self.start_telemetry(ctx),
             ActorId::Core(_) => {
                 self.code = BROKEN;
                 self.finish();

@@ -428,6 +428,43 @@ pub fn is_listened_to(path: &std::path::Path) -> io::Result<bool> {
     }
 }
 
+/// How many ticks of the kernel's accounting make a second.
+pub fn clock_ticks() -> f64 {
+    // SAFETY: touches no memory of ours.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    if ticks > 0 { ticks as f64 } else { 100.0 }
+}
+
+/// How many bytes a page of memory has.
+pub fn page_size() -> u64 {
+    // SAFETY: touches no memory of ours.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+/// The next client of a non-blocking socket; it is non-blocking, too.
+pub fn accept_unix(listener: &std::os::unix::net::UnixListener) -> io::Result<std::os::unix::net::UnixStream> {
+    use nix::sys::socket::{SockFlag, accept4};
+    use std::os::fd::FromRawFd;
+    let fd = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
+}
+
+/// A listening socket as something that the event loop can wait for.
+pub fn watch_listener(
+    listener: std::os::unix::net::UnixListener,
+) -> io::Result<AsyncFd<std::os::unix::net::UnixListener>> {
+    // SAFETY: the listener owns its descriptor and gives it to nobody, so it stays open and the same while registered.
+    Ok(unsafe { AsyncFd::register_with_interest(listener, tokio::io::Interest::READABLE) }?)
+}
+
+/// A client as something that the event loop can wait for.
+pub fn watch_stream(stream: std::os::unix::net::UnixStream) -> io::Result<AsyncFd<std::os::unix::net::UnixStream>> {
+    let interest = tokio::io::Interest::READABLE | tokio::io::Interest::WRITABLE;
+    // SAFETY: the stream owns its descriptor and gives it to nobody, so it stays open and the same while registered.
+    Ok(unsafe { AsyncFd::register_with_interest(stream, interest) }?)
+}
+
 /// Has the kernel notice within half a minute that the other side of an idle connection is gone.
 pub fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt};

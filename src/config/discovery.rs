@@ -229,7 +229,7 @@ pub fn telemetry(
     };
     let mut tags = reader.strings(&scope, raw.tags);
     tags.push(env!("CARGO_PKG_VERSION").to_owned());
-    let page = reader.boolean(&scope, raw.page).unwrap_or(false);
+    let page = reader.boolean(&scope, raw.page).unwrap_or(true);
     let metrics = metrics(&scope, raw.metrics, reader);
     let (interfaces, address) = address(&scope, raw.interfaces, surroundings.host, reader);
     let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));

@@ -310,6 +310,7 @@ impl Handler<CatalogCommand> for ConsulAgent {
                 self.maintenance = on;
                 self.ask_all(ctx, |policy| policy.maintenance(on));
             }
+            CatalogCommand::Abandon => ctx.stop(),
             CatalogCommand::Finish(done) => {
                 self.finish = Some(done);
                 self.ask_all(ctx, ServicePolicy::finish);

@@ -7,17 +7,20 @@ mod requests;
 mod socket;
 
 use std::cell::Cell;
+use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{Logger, debug, error, info, warn};
+use tokio::io::unix::AsyncFd;
 
 use crate::control::socket::bind_as_configured;
 use crate::guard::PanicGuard;
 use crate::http::{Listener, Reply, Request, Server};
-use crate::messages::{ControlClosed, ControlCommand, MetricCommand, SupervisorCommand};
+use crate::messages::{ControlClosed, ControlCommand, MetricCommand, Reload, SupervisorCommand};
 use crate::spec::ControlSpec;
+use crate::sys;
 
 pub use socket::{Socket, SocketError, fallback_path};
 
@@ -25,6 +28,8 @@ pub use socket::{Socket, SocketError, fallback_path};
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a request waits for an actor.
 const ACTOR_PATIENCE: Duration = Duration::from_secs(5);
+/// How long it waits for a config to be read.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the answers that are due may take at the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// How often it is looked whether they have been given.
@@ -35,6 +40,8 @@ const LOOK: Duration = Duration::from_millis(5);
 pub struct ControlNeighbours {
     /// Environment, maintenance.
     pub supervisor: Recipient<SupervisorCommand>,
+    /// Reloads.
+    pub reloads: Recipient<Reload>,
     /// Values of metrics.
     pub metrics: Recipient<MetricCommand>,
 }
@@ -76,7 +83,7 @@ impl ControlServer {
                 warn!(self.log, "{}", first; "instead" => instead);
             }
             let refused = |cause| SocketError::Refused { path: socket.path().to_owned(), cause };
-            let listener = tokio::net::UnixListener::from_std(listener).map_err(refused)?;
+            let listener = sys::watch_listener(listener).map_err(refused)?;
             Ok((socket, listener))
         });
         match bound {
@@ -91,7 +98,7 @@ impl ControlServer {
         }
     }
 
-    fn serve(&mut self, socket: Socket, listener: tokio::net::UnixListener) {
+    fn serve(&mut self, socket: Socket, listener: AsyncFd<UnixListener>) {
         let path = socket.path().display().to_string();
         if std::mem::replace(&mut self.complained, false) {
             info!(self.log, "the control socket could be made after all"; "socket" => path);
@@ -152,12 +159,18 @@ impl Handler<ControlCommand> for ControlServer {
 
     fn handle(&mut self, command: ControlCommand, ctx: &mut Self::Context) {
         match command {
-            ControlCommand::Move(spec) if spec == self.spec => {}
-            ControlCommand::Move(spec) => {
+            ControlCommand::Move { spec, socket, listener } => {
                 self.spec = spec;
                 self.complained = false;
                 self.bound = None;
-                self.bind(ctx);
+                match sys::watch_listener(listener) {
+                    Ok(listener) => self.serve(socket, listener),
+                    Err(cause) => {
+                        error!(self.log, "cannot listen at the control socket"; "error" => %cause);
+                        drop(socket);
+                        self.bind(ctx);
+                    }
+                }
             }
             ControlCommand::Close(done) => {
                 self.closing = true;

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use actix::prelude::*;
+use serde::Serialize;
 use serde_json::Value;
 
-use super::{ACTOR_PATIENCE, ControlNeighbours};
-use crate::http::{Reply, Request};
-use crate::messages::{MetricCommand, SupervisorCommand};
+use super::{ACTOR_PATIENCE, ControlNeighbours, RELOAD_PATIENCE};
+use crate::http::{JSON, Reply, Request};
+use crate::messages::{MetricCommand, Reload, ReloadError, SupervisorCommand};
+use crate::policy::reload::Diff;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,7 @@ enum Route {
     Ping,
     PutEnv,
     PutMetric,
+    Reload,
     Maintenance(bool),
 }
 
@@ -34,6 +37,7 @@ fn route(path: &str) -> Option<(Route, Method, &'static str)> {
         // 3.8's documentation has this one, its server the other.
         "/v3/env" => (Route::PutEnv, Method::Post, "/v3/env"),
         "/v3/metric" => (Route::PutMetric, Method::Post, "/v3/metric"),
+        "/v3/reload" => (Route::Reload, Method::Post, "/v3/reload"),
         "/v3/maintenance/enable" => (Route::Maintenance(true), Method::Post, "/v3/maintenance/enable"),
         "/v3/maintenance/disable" => (Route::Maintenance(false), Method::Post, "/v3/maintenance/disable"),
         _ => return None,
@@ -54,6 +58,7 @@ pub(super) async fn answer(request: Request, neighbours: &ControlNeighbours) -> 
         Route::Ping => Reply::done(),
         Route::PutEnv => put_env(&request.body, neighbours).await,
         Route::PutMetric => put_metric(&request.body, neighbours).await,
+        Route::Reload => reload(&request, neighbours).await,
         Route::Maintenance(on) => tell(&neighbours.supervisor, SupervisorCommand::Maintenance(on)).await,
     };
     (Some(path), reply)
@@ -68,6 +73,46 @@ where
         Ok(Ok(())) => Reply::done(),
         Ok(Err(_)) => Reply::status_only(503),
         Err(_) => Reply::status_only(504),
+    }
+}
+
+/// 3.8's users get an empty line; who asks for JSON, or only for what would happen, gets the difference.
+async fn reload(request: &Request, neighbours: &ControlNeighbours) -> Reply {
+    let dry_run = request.has("dry-run");
+    let answer = actix::clock::timeout(RELOAD_PATIENCE, neighbours.reloads.send(Reload { dry_run })).await;
+    match answer {
+        Ok(Ok(Ok(diff))) if dry_run || request.wants_json() => json(200, &DiffBody::from(&diff)),
+        Ok(Ok(Ok(_))) => Reply::done(),
+        Ok(Ok(Err(ReloadError::Refused(reason)))) => Reply::refused(422, &reason),
+        Ok(Ok(Err(error @ ReloadError::Ending))) => Reply::refused(503, &error.to_string()),
+        Ok(Err(_)) => Reply::status_only(503),
+        Err(_) => Reply::status_only(504),
+    }
+}
+
+#[derive(Serialize)]
+struct DiffBody<'a> {
+    changed: &'a [String],
+    added: &'a [String],
+    removed: &'a [String],
+    unchanged: &'a [String],
+    settings: &'a [&'static str],
+}
+
+impl<'a> From<&'a Diff> for DiffBody<'a> {
+    fn from(diff: &'a Diff) -> Self {
+        let Diff { changed, added, removed, unchanged, settings } = diff;
+        Self { changed, added, removed, unchanged, settings }
+    }
+}
+
+fn json(status: u16, body: &impl Serialize) -> Reply {
+    match serde_json::to_vec(body) {
+        Ok(mut bytes) => {
+            bytes.push(b'\n');
+            Reply::new(status, JSON, bytes)
+        }
+        Err(error) => Reply::refused(500, &error.to_string()),
     }
 }
 

@@ -53,7 +53,11 @@ where
     if write_reply(&mut stream, reply, with_body).await.is_err() {
         return;
     }
-    if refused && timeout(IGNORING, ignore_rest(&mut stream)).await.is_err() {}
+    // Closing would do, but for who is still sending.
+    if refused && stream.shutdown().await.is_ok() {
+        // In time or not: it has had its answer.
+        drop(timeout(IGNORING, ignore_rest(&mut stream)).await);
+    }
 }
 
 enum ReadError {
@@ -104,7 +108,7 @@ async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply, with_b
             }
         }
     }
-    in_time(stream.shutdown()).await
+    Ok(())
 }
 
 async fn in_time(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {

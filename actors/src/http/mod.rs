@@ -5,6 +5,7 @@
 //! Not here: what is asked for, and who may ask.
 
 mod connection;
+mod local;
 mod request;
 mod server;
 

@@ -3,15 +3,20 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::connection::{Stage, serve};
+use super::local::LocalStream;
 use super::request::Request;
 use super::{MOST_CLIENTS, Reply};
+use crate::sys;
 
 /// How long to wait when the system has no descriptors left for a client.
 const NO_DESCRIPTORS: Duration = Duration::from_millis(100);
@@ -20,7 +25,7 @@ const NO_DESCRIPTORS: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub enum Listener {
     /// A socket in the file system.
-    Unix(UnixListener),
+    Unix(AsyncFd<UnixListener>),
     /// A port.
     Tcp(TcpListener),
 }
@@ -50,7 +55,7 @@ impl Server {
             loop {
                 let accepted = match &listener {
                     Listener::Unix(listener) => {
-                        listener.accept().await.map(|(stream, _)| clients.admit(stream, &handler))
+                        accept_local(listener).await.map(|stream| clients.admit(LocalStream::new(stream), &handler))
                     }
                     Listener::Tcp(listener) => {
                         listener.accept().await.map(|(stream, _)| clients.admit(stream, &handler))
@@ -65,6 +70,10 @@ impl Server {
         });
         Self { accepting }
     }
+}
+
+async fn accept_local(listener: &AsyncFd<UnixListener>) -> io::Result<UnixStream> {
+    listener.async_io(Interest::READABLE, sys::accept_unix).await
 }
 
 fn is_of_the_client(cause: &io::Error) -> bool {

@@ -1,6 +1,7 @@
 //! What is measured, and how it looks to Prometheus. Not here: the port where it is served (`telemetry`).
 
 mod exposition;
+mod histogram;
 mod summary;
 mod user;
 
@@ -14,6 +15,7 @@ use crate::messages::{MetricCommand, MetricsText};
 use user::UserMetric;
 
 pub use exposition::{CONTENT_TYPE, Exposition};
+pub use histogram::Histogram;
 
 /// How many metrics are warned of.
 const MOST_WARNINGS: usize = 100;
@@ -25,13 +27,21 @@ pub struct Metrics {
     user: BTreeMap<String, UserMetric>,
     warned: BTreeSet<String>,
     control_requests: BTreeMap<(&'static str, u16), u64>,
+    reloads: [u64; 2],
     _guard: Option<PanicGuard>,
 }
 
 impl Metrics {
     /// Nothing has been measured yet.
     pub fn new(log: Logger, guard: Option<PanicGuard>) -> Self {
-        Self { log, user: BTreeMap::new(), warned: BTreeSet::new(), control_requests: BTreeMap::new(), _guard: guard }
+        Self {
+            log,
+            user: BTreeMap::new(),
+            warned: BTreeSet::new(),
+            control_requests: BTreeMap::new(),
+            reloads: [0; 2],
+            _guard: guard,
+        }
     }
 
     fn expose(&mut self, exposition: &mut Exposition) {
@@ -45,6 +55,11 @@ impl Metrics {
             for ((path, status), count) in &self.control_requests {
                 exposition.sample(name, &[("code", &status.to_string()), ("path", path)], *count as f64);
             }
+        }
+        let name = "containerpilot_reloads_total";
+        exposition.family(name, "counter", "reloads of the configuration by result");
+        for (result, count) in ["refused", "accepted"].into_iter().zip(self.reloads) {
+            exposition.sample(name, &[("result", result)], count as f64);
         }
         let now = actix::clock::Instant::now().into_std();
         for metric in self.user.values_mut() {
@@ -96,6 +111,7 @@ impl Handler<MetricCommand> for Metrics {
                 }
             }
             MetricCommand::Record(values) => self.record(values),
+            MetricCommand::Reloaded { accepted } => self.reloads[usize::from(accepted)] += 1,
             MetricCommand::ControlServed { path, status } => {
                 *self.control_requests.entry((path, status)).or_default() += 1;
             }

@@ -3,11 +3,9 @@
 use std::time::Instant;
 
 use super::exposition::{Exposition, number};
+use super::histogram::Histogram;
 use super::summary::{QUANTILES, Summary};
 use crate::spec::{MetricKind, MetricSpec};
-
-/// 3.8: the bounds of a histogram's buckets, inclusive, but for the one of all values.
-pub const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// The values of a metric.
 #[derive(Clone, Debug)]
@@ -16,13 +14,8 @@ pub enum Values {
     Counter(f64),
     /// The last value.
     Gauge(f64),
-    /// How many values were in each bucket, not counting those in smaller ones; the last is for what is in no other.
-    Histogram {
-        /// By bucket.
-        counts: [u64; BUCKETS.len() + 1],
-        /// Of all values.
-        sum: f64,
-    },
+    /// Counts by size.
+    Histogram(Histogram),
     /// Quantiles.
     Summary(Box<Summary>),
 }
@@ -40,7 +33,7 @@ impl UserMetric {
         let values = match spec.kind {
             MetricKind::Counter => Values::Counter(0.0),
             MetricKind::Gauge => Values::Gauge(0.0),
-            MetricKind::Histogram => Values::Histogram { counts: [0; BUCKETS.len() + 1], sum: 0.0 },
+            MetricKind::Histogram => Values::Histogram(Histogram::default()),
             MetricKind::Summary => Values::Summary(Box::new(Summary::new(now))),
         };
         Self { spec, values }
@@ -63,17 +56,7 @@ impl UserMetric {
         exposition.family(name, word, help);
         match &mut self.values {
             Values::Counter(value) | Values::Gauge(value) => exposition.sample(name, &[], *value),
-            Values::Histogram { counts, sum } => {
-                let bucket = format!("{name}_bucket");
-                let mut total = 0;
-                let bounds = BUCKETS.into_iter().chain([f64::INFINITY]);
-                for (bound, count) in bounds.zip(counts.iter()) {
-                    total += count;
-                    exposition.sample(&bucket, &[("le", &number(bound))], total as f64);
-                }
-                exposition.sample(&format!("{name}_sum"), &[], *sum);
-                exposition.sample(&format!("{name}_count"), &[], total as f64);
-            }
+            Values::Histogram(histogram) => histogram.expose(exposition, name, &[]),
             Values::Summary(summary) => {
                 for ((quantile, _), value) in QUANTILES.into_iter().zip(summary.quantiles(now)) {
                     exposition.sample(name, &[("quantile", &number(quantile))], value);
@@ -91,11 +74,7 @@ impl UserMetric {
             Values::Counter(_) if value.is_nan() || value < 0.0 => return false,
             Values::Counter(total) => *total += value,
             Values::Gauge(last) => *last = value,
-            Values::Histogram { counts, sum } => {
-                let at = BUCKETS.iter().position(|bound| value <= *bound).unwrap_or(BUCKETS.len());
-                counts[at] += 1;
-                *sum += value;
-            }
+            Values::Histogram(histogram) => histogram.record(value),
             Values::Summary(summary) => summary.record(value, now),
         }
         true

@@ -208,6 +208,8 @@ pub struct JobPolicy {
     last_code: Option<u8>,
     by_itself: bool,
     closing: bool,
+    /// Told to stop while everything else goes on.
+    told: bool,
     maintenance: bool,
     health: Health,
     failures_in_a_row: u32,
@@ -236,6 +238,7 @@ impl JobPolicy {
             last_code: None,
             by_itself: false,
             closing: false,
+            told: false,
             maintenance: around.maintenance,
             health: Health::Idle,
             failures_in_a_row: 0,
@@ -277,6 +280,11 @@ impl JobPolicy {
             Phase::Ending(_) => State::Ending,
             Phase::Stopped => State::Stopped,
         }
+    }
+
+    /// How many health checks in a row have failed.
+    pub fn failures_in_a_row(&self) -> u32 {
+        self.failures_in_a_row
     }
 
     /// What is known of its health.
@@ -598,8 +606,23 @@ impl JobPolicy {
         }
     }
 
+    /// The other jobs are others now. With `renew` the restart budget is whole again.
+    pub fn surrounded(&mut self, around: Surroundings, renew: bool) {
+        self.window = around.window;
+        self.closing_window = around.closing_window;
+        if renew {
+            self.restarts.renew();
+        }
+        match self.phase {
+            Phase::Waiting | Phase::Running(_) | Phase::Pausing(_) | Phase::Idle => self.watchers = around.watchers,
+            // Whom it waits for is settled.
+            Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => {}
+        }
+    }
+
     /// Someone asked for this job's stop.
     pub fn stop(&mut self) -> Vec<Action> {
+        self.told = true;
         match self.phase {
             Phase::Waiting | Phase::Running(_) | Phase::Pausing(_) | Phase::Idle => self.begin_stop(),
             Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => Vec::new(),
@@ -625,7 +648,7 @@ impl JobPolicy {
             actions.extend(self.end());
             return actions;
         }
-        let limit = self.stop_timeout.or(self.closing.then_some(self.window));
+        let limit = self.stop_timeout.or((self.closing || self.told).then_some(self.window));
         actions.extend(limit.map(|limit| Action::Arm(Timer::StopWait, limit)));
         actions
     }

@@ -3,6 +3,7 @@
 pub mod contact;
 pub mod health;
 pub mod job;
+pub mod reload;
 pub mod restart;
 pub mod service;
 pub mod shutdown;

@@ -9,6 +9,7 @@ use crate::spec::{Backoff, Budget};
 /// The restart budget of a job, and the pauses that its quick failures have earned it.
 #[derive(Clone, Debug)]
 pub struct RestartPolicy {
+    budget: Budget,
     left: Budget,
     backoff: Option<Backoff>,
     /// How many runs in a row failed sooner than `reset_after`.
@@ -18,7 +19,12 @@ pub struct RestartPolicy {
 impl RestartPolicy {
     /// A whole budget, and no failure yet.
     pub fn new(budget: Budget, backoff: Option<Backoff>) -> Self {
-        Self { left: budget, backoff, quick_failures: 0 }
+        Self { budget, left: budget, backoff, quick_failures: 0 }
+    }
+
+    /// A whole budget again.
+    pub fn renew(&mut self) {
+        self.left = self.budget;
     }
 
     /// Whether a restart is left.
@@ -129,5 +135,13 @@ mod tests {
         let mut policy = RestartPolicy::new(Budget::Limited(2), None);
         assert_eq!([policy.spend(), policy.spend(), policy.spend()], [true, true, false]);
         assert!(!policy.any_left());
+    }
+
+    #[test]
+    fn a_renewed_budget_is_whole() {
+        let mut policy = RestartPolicy::new(Budget::Limited(1), None);
+        assert_eq!([policy.spend(), policy.spend()], [true, false]);
+        policy.renew();
+        assert_eq!([policy.spend(), policy.spend()], [true, false]);
     }
 }

@@ -37,6 +37,10 @@ struct Tracked {
     main: bool,
     stopped: bool,
     standing_by: bool,
+    /// Told to stop while everything else goes on: its end completes nothing.
+    leaving: bool,
+    /// Has left, but may come back.
+    away: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -83,8 +87,46 @@ impl ShutdownPolicy {
         };
         self.announced.retain(|event| event.source != Source::Job(job.name.clone()));
         self.had_jobs = true;
-        let tracked = Tracked { start, main: job.main, stopped: false, standing_by: false };
+        let tracked =
+            Tracked { start, main: job.main, stopped: false, standing_by: false, leaving: false, away: false };
         self.jobs.insert(job.name.clone(), tracked);
+    }
+
+    /// A job is told to stop, while everything else goes on.
+    pub fn leave(&mut self, name: &JobName) {
+        if let Some(job) = self.jobs.get_mut(name) {
+            job.leaving = true;
+        }
+    }
+
+    /// A job that left has stopped, and belongs to the config still: it may be started again.
+    pub fn stay_away(&mut self, name: &JobName) {
+        if let Some(job) = self.jobs.get_mut(name) {
+            job.away = true;
+            job.stopped = false;
+        }
+    }
+
+    /// A job is none any more.
+    pub fn remove(&mut self, name: &JobName) -> Vec<Action> {
+        self.jobs.remove(name);
+        self.announced.retain(|event| event.source != Source::Job(name.clone()));
+        // A config without jobs stays up.
+        self.had_jobs = !self.jobs.is_empty();
+        match self.phase {
+            Phase::Up if self.only_waits_for_the_end() => self.close(false),
+            Phase::Up | Phase::Closing { .. } | Phase::Done => Vec::new(),
+        }
+    }
+
+    /// Whether a job may still do something.
+    pub fn is_live(&self, name: &JobName) -> bool {
+        self.jobs.get(name).is_some_and(|job| !job.stopped && !job.away)
+    }
+
+    /// Whether a job has stopped for good.
+    pub fn has_stopped(&self, name: &JobName) -> bool {
+        self.jobs.get(name).is_some_and(|job| job.stopped)
     }
 
     /// Whether the end is under way.
@@ -102,6 +144,7 @@ impl ShutdownPolicy {
 
     fn close(&mut self, asked: bool) -> Vec<Action> {
         self.phase = Phase::Closing { asked };
+        self.jobs.retain(|_, job| !job.away);
         let mut actions = vec![Action::PublishShutdown];
         for (name, job) in &self.jobs {
             if !job.stopped {
@@ -136,6 +179,9 @@ impl ShutdownPolicy {
     /// How a job ended. Its `stopped` follows.
     pub fn completed(&mut self, name: &JobName, completion: Completion) {
         let Some(job) = self.jobs.get(name) else { return };
+        if job.leaving && self.phase == Phase::Up {
+            return;
+        }
         let code = completion.code.unwrap_or(0);
         if job.main {
             self.main_code = Some(code);
@@ -161,6 +207,9 @@ impl ShutdownPolicy {
             return self.settle();
         }
         let Some(job) = self.jobs.get_mut(name) else { return Vec::new() };
+        if job.leaving && self.phase == Phase::Up {
+            return Vec::new();
+        }
         job.stopped = true;
         let main = job.main;
         match self.phase {

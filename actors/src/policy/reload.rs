@@ -1,0 +1,230 @@
+//! What a new config changes, and in which order (discovery-semantics section 7).
+//!
+//! ```text
+//! live --changed--> leaving --stopped--> awaited by none --> starts as new
+//! live --removed--> leaving --stopped--> gone
+//!      new --------------------------> awaited by none --> starts
+//! ```
+//!
+//! A job starts once its old self has stopped, and those of the jobs that start at one of its events: they would miss it.
+//! Not here: how a job stops; that is `policy::job`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{Event, EventCode, JobName, Source};
+use crate::spec::{JobSpec, Spec, StartRule};
+
+/// What differs between two configs, by name: jobs, and watches as `watch.NAME`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diff {
+    /// In both, but not the same.
+    pub changed: Vec<String>,
+    /// In the new one only.
+    pub added: Vec<String>,
+    /// In the old one only.
+    pub removed: Vec<String>,
+    /// The same in both.
+    pub unchanged: Vec<String>,
+    /// The parts of the config other than jobs and watches that are not the same.
+    pub settings: Vec<&'static str>,
+}
+
+impl Diff {
+    /// Compares definitions; their order does not matter.
+    pub fn between(old: &Spec, new: &Spec) -> Self {
+        let mut diff = Self::default();
+        let (old_jobs, new_jobs) = (&old.jobs, &new.jobs);
+        diff.compare(old_jobs, new_jobs, |job| job.name.to_string());
+        diff.compare(&old.watches, &new.watches, |watch| format!("watch.{}", watch.name));
+        let settings = [
+            ("consul", old.catalog != new.catalog),
+            ("control", old.control != new.control),
+            ("logging", old.logging != new.logging),
+            ("stopTimeout", old.stop_timeout != new.stop_timeout),
+            ("telemetry", old.telemetry != new.telemetry),
+        ];
+        diff.settings.extend(settings.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name));
+        diff
+    }
+
+    fn compare<T: PartialEq>(&mut self, old: &[T], new: &[T], name: impl Fn(&T) -> String) {
+        let before: BTreeMap<String, &T> = old.iter().map(|item| (name(item), item)).collect();
+        for item in new {
+            let list = match before.get(&name(item)) {
+                None => &mut self.added,
+                Some(same) if *same == item => &mut self.unchanged,
+                Some(_) => &mut self.changed,
+            };
+            list.push(name(item));
+        }
+        let after: BTreeSet<String> = new.iter().map(&name).collect();
+        self.removed.extend(before.into_keys().filter(|name| !after.contains(name)));
+    }
+}
+
+/// What the supervisor has to do, in this order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Step {
+    /// These stop. With the flag: they start at the stop of another one that is still to be announced, and may.
+    pub stop: Vec<(JobName, bool)>,
+    /// These have stopped, and are forgotten.
+    pub discard: Vec<JobName>,
+    /// These start as new, once all of them are subscribed.
+    pub start: Vec<JobSpec>,
+}
+
+#[derive(Clone, Debug)]
+struct Pending {
+    job: JobSpec,
+    /// The old jobs that have to stop before.
+    awaits: BTreeSet<JobName>,
+}
+
+/// A change that is under way.
+#[derive(Debug, Default)]
+pub struct ReloadPolicy {
+    /// Told to stop, not stopped yet.
+    leaving: BTreeSet<JobName>,
+    /// To be started.
+    pending: Vec<Pending>,
+}
+
+impl ReloadPolicy {
+    /// From one config to the next, also while the change before is under way. `has_stopped` tells of completed jobs.
+    pub fn change(&mut self, old: &Spec, new: &Spec, has_stopped: impl Fn(&JobName) -> bool) -> Step {
+        let mut step = Step::default();
+        let mut kept = BTreeSet::new();
+        let mut stopping = Vec::new();
+        for job in &old.jobs {
+            if self.leaving.contains(&job.name) || self.is_pending(&job.name) {
+                continue;
+            }
+            if new.jobs.contains(job) {
+                kept.insert(job.name.clone());
+            } else if has_stopped(&job.name) {
+                step.discard.push(job.name.clone());
+            } else {
+                stopping.push(job);
+            }
+        }
+        step.stop = in_stop_order(&stopping);
+        self.leaving.extend(stopping.iter().map(|job| job.name.clone()));
+        let starting: Vec<&JobSpec> = new.jobs.iter().filter(|job| !kept.contains(&job.name)).collect();
+        self.pending = self.pending_of(&starting);
+        step.start = self.ready();
+        step
+    }
+
+    /// A job is stopped by hand, perhaps to be started anew. None if a stop of it is under way.
+    pub fn replace(&mut self, job: &JobSpec, again: bool) -> Option<Step> {
+        if !self.leaving.insert(job.name.clone()) {
+            return None;
+        }
+        if again {
+            let awaits = BTreeSet::from([job.name.clone()]);
+            self.pending.push(Pending { job: job.clone(), awaits });
+        }
+        Some(Step { stop: vec![(job.name.clone(), false)], ..Step::default() })
+    }
+
+    /// Whether a job has been told to stop, so that its end is no completion.
+    pub fn is_leaving(&self, name: &JobName) -> bool {
+        self.leaving.contains(name)
+    }
+
+    fn is_pending(&self, name: &JobName) -> bool {
+        self.pending.iter().any(|pending| pending.job.name == *name)
+    }
+
+    /// A job has stopped.
+    pub fn stopped(&mut self, name: &JobName) -> Step {
+        if !self.leaving.remove(name) {
+            return Step::default();
+        }
+        for pending in &mut self.pending {
+            pending.awaits.remove(name);
+        }
+        Step { discard: vec![name.clone()], start: self.ready(), ..Step::default() }
+    }
+
+    /// Everything ends: nothing starts any more.
+    pub fn abandon(&mut self) {
+        self.leaving.clear();
+        self.pending.clear();
+    }
+
+    fn ready(&mut self) -> Vec<JobSpec> {
+        let (ready, pending) = std::mem::take(&mut self.pending).into_iter().partition(|job| job.awaits.is_empty());
+        self.pending = pending;
+        let ready: Vec<Pending> = ready;
+        ready.into_iter().map(|pending| pending.job).collect()
+    }
+
+    /// Who awaits whose stop: each its own old self, and whoever its dependants await.
+    fn pending_of(&self, starting: &[&JobSpec]) -> Vec<Pending> {
+        let own = |job: &&JobSpec| self.leaving.get(&job.name).cloned().into_iter().collect();
+        let mut pending: Vec<Pending> =
+            starting.iter().map(|job| Pending { job: (*job).clone(), awaits: own(job) }).collect();
+        loop {
+            let mut inherited: BTreeMap<JobName, BTreeSet<JobName>> = BTreeMap::new();
+            for Pending { job, awaits } in &pending {
+                if let Some(source) = source(job) {
+                    inherited.entry(source.clone()).or_default().extend(awaits.iter().cloned());
+                }
+            }
+            let mut grew = false;
+            for Pending { job, awaits } in &mut pending {
+                let before = awaits.len();
+                awaits.extend(inherited.get(&job.name).into_iter().flatten().cloned());
+                grew |= awaits.len() > before;
+            }
+            if !grew {
+                return pending;
+            }
+        }
+    }
+}
+
+/// The job at whose events this one starts.
+fn source(job: &JobSpec) -> Option<&JobName> {
+    let (StartRule::Once(event) | StartRule::Each(event)) = &job.start else { return None };
+    match &event.source {
+        Source::Job(name) | Source::Check(name) => Some(name),
+        Source::Global | Source::Watch(_) | Source::Signal(_) | Source::Reason(_) => None,
+    }
+}
+
+/// Jobs at the stop of others that leave, too, still do their work; but not those that wait for each other.
+fn in_stop_order(stopping: &[&JobSpec]) -> Vec<(JobName, bool)> {
+    let at_stop_of = |job: &JobSpec| match &job.start {
+        StartRule::Once(Event { code: EventCode::Stopping | EventCode::Stopped, source: Source::Job(name) })
+        | StartRule::Each(Event { code: EventCode::Stopping | EventCode::Stopped, source: Source::Job(name) }) => {
+            stopping.iter().any(|other| other.name == *name).then(|| name.clone())
+        }
+        StartRule::Once(_) | StartRule::Each(_) | StartRule::Interval(_) | StartRule::Never => None,
+    };
+    let mut will_stop: BTreeSet<&JobName> = BTreeSet::new();
+    let mut waiting: Vec<(&JobSpec, Option<JobName>)> = stopping.iter().map(|job| (*job, at_stop_of(job))).collect();
+    loop {
+        let before = waiting.len();
+        waiting.retain(|(job, source)| {
+            let settled = source.as_ref().is_none_or(|source| will_stop.contains(source));
+            if settled {
+                will_stop.insert(&job.name);
+            }
+            !settled
+        });
+        if waiting.len() == before {
+            break;
+        }
+    }
+    let in_circle: BTreeSet<&JobName> = waiting.iter().map(|(job, _)| &job.name).collect();
+    let may_start = |job: &JobSpec| at_stop_of(job).is_some() && !in_circle.contains(&job.name);
+    // Whoever waits is told first, so that it knows by the time of the event.
+    let mut order: Vec<(JobName, bool)> = stopping.iter().map(|job| (job.name.clone(), may_start(job))).collect();
+    order.sort_by_key(|(_, may_start)| !may_start);
+    order
+}
+
+#[cfg(test)]
+mod tests;

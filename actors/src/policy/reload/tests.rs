@@ -1,0 +1,212 @@
+//! What differs, who stops, and who starts when.
+
+use super::*;
+use crate::event::WatchName;
+use crate::spec::WatchSpec;
+use crate::testing::{config, job, secs, shell};
+
+fn name(text: &str) -> JobName {
+    JobName::new(text)
+}
+
+fn at(mut job: JobSpec, code: EventCode, source: &str) -> JobSpec {
+    job.start = StartRule::Once(Event::job(code, &name(source)));
+    job
+}
+
+fn stops(step: &Step) -> Vec<(&str, bool)> {
+    step.stop.iter().map(|(name, may_start)| (name.as_str(), *may_start)).collect()
+}
+
+fn starts(step: &Step) -> Vec<&str> {
+    step.start.iter().map(|job| job.name.as_str()).collect()
+}
+
+fn discards(step: &Step) -> Vec<&str> {
+    step.discard.iter().map(JobName::as_str).collect()
+}
+
+#[test]
+fn a_diff_names_what_differs_and_ignores_order() {
+    let watch = |name: &str, seconds| WatchSpec {
+        name: WatchName::new(name),
+        interval: secs(seconds),
+        tags: Vec::new(),
+        dc: None,
+        stale: false,
+        min_instances: 1,
+        debounce: secs(0),
+    };
+    let mut old = config(vec![job("a"), job("b"), job("gone")]);
+    old.watches = vec![watch("w", 1), watch("x", 1)];
+    let mut new = config(vec![job("new"), shell("b", "false"), job("a")]);
+    new.watches = vec![watch("x", 2), watch("w", 1)];
+    new.stop_timeout = secs(9);
+    let diff = Diff::between(&old, &new);
+    assert_eq!(diff.changed, ["b", "watch.x"]);
+    assert_eq!(diff.added, ["new"]);
+    assert_eq!(diff.removed, ["gone"]);
+    assert_eq!(diff.unchanged, ["a", "watch.w"]);
+    assert_eq!(diff.settings, ["stopTimeout"]);
+}
+
+#[test]
+fn what_is_the_same_is_left_alone() {
+    let spec = config(vec![job("a"), job("b")]);
+    let mut turned = spec.clone();
+    turned.jobs.reverse();
+    assert_eq!(ReloadPolicy::default().change(&spec, &turned, |_| false), Step::default());
+}
+
+#[test]
+fn a_changed_job_starts_when_its_old_self_has_stopped() {
+    let mut policy = ReloadPolicy::default();
+    let (old, new) = (config(vec![job("a")]), config(vec![shell("a", "false"), job("b")]));
+    let step = policy.change(&old, &new, |_| false);
+    assert_eq!((stops(&step), starts(&step)), (vec![("a", false)], vec!["b"]));
+    assert!(policy.is_leaving(&name("a")) && !policy.is_leaving(&name("b")));
+    let step = policy.stopped(&name("a"));
+    assert_eq!((discards(&step), starts(&step)), (vec!["a"], vec!["a"]));
+    assert_eq!(step.start[0], new.jobs[0]);
+    assert_eq!(policy.stopped(&name("a")), Step::default());
+}
+
+#[test]
+fn a_completed_job_starts_at_once_if_it_has_changed_and_never_if_not() {
+    let (old, new) = (config(vec![job("a"), job("b")]), config(vec![shell("a", "false"), job("b")]));
+    let step = ReloadPolicy::default().change(&old, &new, |_| true);
+    assert_eq!((stops(&step), discards(&step), starts(&step)), (vec![], vec!["a"], vec!["a"]));
+}
+
+#[test]
+fn a_removed_job_stops_and_is_forgotten() {
+    let mut policy = ReloadPolicy::default();
+    let step = policy.change(&config(vec![job("a"), job("b")]), &config(vec![job("b")]), |_| false);
+    assert_eq!((stops(&step), starts(&step)), (vec![("a", false)], vec![]));
+    let step = policy.stopped(&name("a"));
+    assert_eq!((discards(&step), starts(&step)), (vec!["a"], vec![]));
+}
+
+#[test]
+fn a_new_job_awaits_those_that_would_miss_its_events() {
+    let mut policy = ReloadPolicy::default();
+    let old = config(vec![job("app"), job("late")]);
+    let new = config(vec![
+        at(job("app"), EventCode::ExitSuccess, "setup"),
+        at(job("setup"), EventCode::ExitSuccess, "base"),
+        job("base"),
+        job("free"),
+        job("late"),
+    ]);
+    let step = policy.change(&old, &new, |_| false);
+    assert_eq!((stops(&step), starts(&step)), (vec![("app", false)], vec!["free"]));
+    assert_eq!(starts(&policy.stopped(&name("app"))), ["app", "setup", "base"]);
+}
+
+#[test]
+fn a_second_change_takes_the_place_of_the_first() {
+    let mut policy = ReloadPolicy::default();
+    let first = config(vec![job("a")]);
+    let second = config(vec![shell("a", "second"), at(job("b"), EventCode::Stopped, "a")]);
+    let third = config(vec![shell("a", "third")]);
+    policy.change(&first, &second, |_| false);
+    let step = policy.change(&second, &third, |_| false);
+    assert_eq!(stops(&step), [("b", false)]);
+    policy.stopped(&name("b"));
+    let step = policy.stopped(&name("a"));
+    assert_eq!(step.start, third.jobs);
+    // And back to the first while the old one still stops.
+    policy.change(&third, &second, |_| false);
+    policy.change(&second, &third, |_| false);
+    assert_eq!(policy.stopped(&name("a")).start, third.jobs);
+}
+
+#[test]
+fn a_job_that_has_not_started_yet_may_be_taken_back() {
+    let mut policy = ReloadPolicy::default();
+    let old = config(vec![job("app")]);
+    let new = config(vec![at(job("app"), EventCode::ExitSuccess, "setup"), job("setup")]);
+    policy.change(&old, &new, |_| false);
+    let step = policy.change(&new, &config(vec![]), |_| false);
+    assert_eq!(step, Step::default());
+    assert_eq!(starts(&policy.stopped(&name("app"))), Vec::<&str>::new());
+}
+
+#[test]
+fn jobs_at_the_stop_of_others_that_leave_do_their_work() {
+    let old = config(vec![
+        job("app"),
+        at(job("before"), EventCode::Stopping, "app"),
+        at(job("after"), EventCode::Stopped, "before"),
+        at(job("x"), EventCode::Stopped, "y"),
+        at(job("y"), EventCode::Stopped, "x"),
+    ]);
+    let step = ReloadPolicy::default().change(&old, &config(vec![job("other")]), |_| false);
+    assert_eq!(stops(&step), [("before", true), ("after", true), ("app", false), ("x", false), ("y", false)]);
+}
+
+#[test]
+fn a_stop_by_hand_is_one_at_a_time() {
+    let mut policy = ReloadPolicy::default();
+    assert_eq!(policy.replace(&job("a"), true).map(|step| step.stop.len()), Some(1));
+    assert_eq!(policy.replace(&job("a"), true), None);
+    assert_eq!(starts(&policy.stopped(&name("a"))), ["a"]);
+    assert!(policy.replace(&job("a"), false).is_some());
+    assert_eq!(starts(&policy.stopped(&name("a"))), Vec::<&str>::new());
+}
+
+#[test]
+fn random_changes_leave_exactly_the_last_config() {
+    for seed in 1..300u64 {
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut random = move |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        let mut policy = ReloadPolicy::default();
+        let mut live: BTreeMap<JobName, JobSpec> = BTreeMap::new();
+        let mut stopping: Vec<JobName> = Vec::new();
+        let mut spec = config(vec![]);
+        let apply = |step: Step, live: &mut BTreeMap<JobName, JobSpec>, stopping: &mut Vec<JobName>| {
+            stopping.extend(step.stop.into_iter().map(|(name, _)| name));
+            for gone in step.discard {
+                live.remove(&gone);
+            }
+            for job in step.start {
+                let twice = live.insert(job.name.clone(), job);
+                assert_eq!(twice, None, "seed {seed}: two at once");
+            }
+        };
+        for _ in 0..40 {
+            if random(2) == 0 && !stopping.is_empty() {
+                let at = usize::try_from(random(stopping.len() as u64)).unwrap();
+                let step = policy.stopped(&stopping.remove(at));
+                apply(step, &mut live, &mut stopping);
+            } else {
+                let mut jobs = Vec::new();
+                for index in 0..5 {
+                    if random(3) > 0 {
+                        let mut job = shell(&format!("j{index}"), &random(2).to_string());
+                        if random(2) == 0 {
+                            job = at(job, EventCode::ExitSuccess, &format!("j{}", random(5)));
+                        }
+                        jobs.push(job);
+                    }
+                }
+                let new = config(jobs);
+                let step = policy.change(&spec, &new, |_| false);
+                apply(step, &mut live, &mut stopping);
+                spec = new;
+            }
+        }
+        while let Some(name) = stopping.pop() {
+            let step = policy.stopped(&name);
+            apply(step, &mut live, &mut stopping);
+        }
+        let mut wanted = spec.jobs.clone();
+        wanted.sort_by(|a, b| a.name.cmp(&b.name));
+        assert_eq!(live.into_values().collect::<Vec<_>>(), wanted, "seed {seed}");
+    }
+}

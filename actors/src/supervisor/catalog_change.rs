@@ -1,0 +1,90 @@
+//! What a reload means to the catalog and to watches.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::Supervisor;
+use crate::consul_agent::ConsulAgent;
+use crate::job::ReplaceCatalog;
+use crate::messages::{CatalogCommand, CatalogFinished, StopWatching};
+use crate::policy::job::Report;
+use crate::spec::Spec;
+
+/// How long a catalog that is no longer ours is asked to forget our services.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+
+/// Keeps a catalog that is no longer ours until it has forgotten our services, or has had the time to.
+struct Farewell(Addr<ConsulAgent>);
+
+impl Actor for Farewell {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.0.do_send(CatalogCommand::Finish(ctx.address().recipient()));
+        ctx.notify_later(CatalogFinished, LAST_WORDS);
+    }
+}
+
+impl Handler<CatalogFinished> for Farewell {
+    type Result = ();
+
+    fn handle(&mut self, _msg: CatalogFinished, ctx: &mut Self::Context) {
+        self.0.do_send(CatalogCommand::Abandon);
+        ctx.stop();
+    }
+}
+
+impl Supervisor {
+    /// Another catalog: services are taken out there and registered here. Watches that are as before go on.
+    pub(super) fn change_catalog(&mut self, old: &Spec, ctx: &mut Context<Self>) {
+        let same_catalog = old.catalog == self.spec.catalog;
+        if same_catalog {
+            self.change_telemetry_service(old);
+        } else {
+            if let Some(catalog) = self.catalog.take() {
+                Farewell(catalog.agent).start();
+            }
+            self.start_catalog(false, ctx);
+            self.advertise_all();
+        }
+        let mut before: Vec<_> = std::mem::take(&mut self.watches).into_iter().zip(&old.watches).collect();
+        for spec in self.spec.watches.clone() {
+            let same = before.iter().position(|(_, was)| same_catalog && **was == spec);
+            let watch = same.map(|at| before.swap_remove(at).0).or_else(|| self.start_watch(&spec, ctx));
+            self.watches.extend(watch);
+        }
+        for ((_, gone), _) in before {
+            gone.do_send(StopWatching);
+        }
+    }
+
+    fn change_telemetry_service(&self, old: &Spec) {
+        let Some(catalog) = &self.catalog else { return };
+        let service = |spec: &Spec| spec.telemetry.as_ref().map(|telemetry| telemetry.service.clone());
+        let (before, after) = (service(old), service(&self.spec));
+        if before == after {
+            return;
+        }
+        match (before, after) {
+            (_, Some(after)) => catalog.agent.do_send(CatalogCommand::AdvertiseAlways(after)),
+            (Some(before), None) => {
+                let name = crate::event::JobName::new(before.name);
+                catalog.agent.do_send(CatalogCommand::News(name, Report::Withdraw));
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Introduces the jobs that go on, and are services, to a new catalog.
+    pub(super) fn advertise_all(&self) {
+        let Some(catalog) = &self.catalog else { return };
+        for job in self.spec.jobs.iter().filter(|job| job.service.is_some()) {
+            let goes_on = self.policy.is_live(&job.name) && !self.reloads.policy.is_leaving(&job.name);
+            if let (Some(address), true) = (self.jobs.get(&job.name), goes_on) {
+                self.advertise(job);
+                address.do_send(ReplaceCatalog(catalog.agent.clone().recipient()));
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Reloads: one at a time, first validated, then performed. What changes is decided in `policy::reload`.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use slog::{error, info, warn};
+use tokio::sync::oneshot;
+
+use super::Supervisor;
+use crate::control::Socket;
+use crate::event::{Event, JobName, Owner};
+use crate::messages::{
+    BusCommand, ControlCommand, JobUpdate, MetricCommand, ReaperCommand, Reload, ReloadError, TelemetryCommand,
+};
+use crate::policy::reload::{Diff, ReloadPolicy, Step};
+use crate::spec::{JobSpec, Spec};
+
+/// Reads the config as it is now, with the environment of now; the text of an error is for people. May block.
+pub type Loader = Arc<dyn Fn(&[(OsString, OsString)]) -> Result<Spec, String> + Send + Sync>;
+
+type Answer = oneshot::Sender<Result<Diff, ReloadError>>;
+
+/// The reloads that have been asked for.
+#[derive(Debug, Default)]
+pub(super) struct Reloads {
+    pub(super) policy: ReloadPolicy,
+    under_way: bool,
+    asked: VecDeque<(Reload, Answer)>,
+}
+
+/// A config that can be had, with the new control socket if that has moved.
+struct Loaded {
+    spec: Spec,
+    socket: Option<(Socket, UnixListener)>,
+}
+
+impl Supervisor {
+    fn next_reload(&mut self, ctx: &mut Context<Self>) {
+        if self.reloads.under_way {
+            return;
+        }
+        let Some((reload, answer)) = self.reloads.asked.pop_front() else { return };
+        self.reloads.under_way = true;
+        let (load, environment) = (self.load.clone(), self.environment.clone());
+        let old_socket = self.spec.control.socket.clone();
+        let loading = tokio::task::spawn_blocking(move || {
+            let environment: Vec<_> = environment.into_iter().collect();
+            let spec = load(&environment)?;
+            let moved = spec.control.socket != old_socket;
+            let socket = moved.then(|| Socket::bind(&spec.control.socket)).transpose();
+            Ok(Loaded { socket: socket.map_err(|error| error.to_string())?, spec })
+        });
+        let loaded = loading.into_actor(self).map(move |loaded, this, ctx| {
+            this.reloads.under_way = false;
+            let loaded = loaded.unwrap_or_else(|error| Err(format!("the config could not be read: {error}")));
+            let result = this.loaded(loaded, reload, ctx);
+            if let (Some(core), false) = (&this.core, reload.dry_run) {
+                core.metrics.do_send(MetricCommand::Reloaded { accepted: result.is_ok() });
+            }
+            // Whoever asked may have gone; the reload counts all the same.
+            drop(answer.send(result));
+            this.next_reload(ctx);
+        });
+        ctx.spawn(loaded);
+    }
+
+    fn loaded(
+        &mut self,
+        loaded: Result<Loaded, String>,
+        reload: Reload,
+        ctx: &mut Context<Self>,
+    ) -> Result<Diff, ReloadError> {
+        if self.policy.is_closing() {
+            return Err(ReloadError::Ending);
+        }
+        let Loaded { spec, socket } = loaded.map_err(|reason| {
+            if !reload.dry_run {
+                error!(self.log, "cannot reload: {}", reason);
+            }
+            ReloadError::Refused(reason)
+        })?;
+        self.adopt_addresses(&spec);
+        let diff = Diff::between(&self.spec, &spec);
+        if !reload.dry_run {
+            info!(self.log, "reloading"; "changed" => diff.changed.join(","), "added" => diff.added.join(","),
+                "removed" => diff.removed.join(","), "unchanged" => diff.unchanged.len());
+            self.change_to(spec, socket, ctx);
+        }
+        Ok(diff)
+    }
+
+    fn change_to(&mut self, new: Spec, socket: Option<(Socket, UnixListener)>, ctx: &mut Context<Self>) {
+        for warning in &new.warnings {
+            warn!(self.log, "{}", warning);
+        }
+        let old = std::mem::replace(&mut self.spec, new);
+        let policy = &self.policy;
+        let step = self.reloads.policy.change(&old, &self.spec, |name| policy.has_stopped(name));
+        if let (Some(control), Some((socket, listener))) = (&self.control, socket) {
+            control.do_send(ControlCommand::Move { spec: self.spec.control.clone(), socket, listener });
+        }
+        self.change_addresses(&old);
+        self.watch_addresses(ctx);
+        self.change_telemetry();
+        self.change_catalog(&old, ctx);
+        self.perform_step(step, ctx);
+        self.update_jobs(true);
+    }
+
+    /// Whoever is told what is as before does nothing.
+    fn change_telemetry(&self) {
+        let telemetry = self.spec.telemetry.as_ref();
+        if let Some(core) = &self.core {
+            let metrics = telemetry.map(|telemetry| telemetry.metrics.clone()).unwrap_or_default();
+            core.metrics.do_send(MetricCommand::Define(metrics));
+        }
+        if let Some(server) = &self.telemetry {
+            server.do_send(TelemetryCommand::Listen(telemetry.map(|telemetry| telemetry.address)));
+        }
+    }
+
+    /// An interface may have got another address since we last looked: that is no change of the config.
+    fn adopt_addresses(&mut self, new: &Spec) {
+        for job in &new.jobs {
+            let is_same = |old: &&JobSpec| old.name == job.name;
+            let old = self.spec.jobs.iter().find(is_same).and_then(|old| old.service.as_ref());
+            if let (Some(old), Some(new)) = (old, &job.service)
+                && old.interfaces == new.interfaces
+                && old.address != new.address
+            {
+                self.readdress(&job.name, new.address);
+            }
+        }
+    }
+
+    /// The addresses that jobs are told of.
+    fn change_addresses(&self, old: &Spec) {
+        let Some(core) = &self.core else { return };
+        let after = super::addresses(&self.spec);
+        let gone = super::addresses(old).into_iter().map(|(name, _)| (name, None));
+        let mut changes: Vec<(OsString, Option<OsString>)> =
+            gone.filter(|(name, _)| !after.iter().any(|(other, _)| other == name)).collect();
+        changes.extend(after.into_iter().map(|(name, value)| (name, Some(value))));
+        core.reaper.do_send(ReaperCommand::PutEnv(changes));
+    }
+
+    pub(super) fn perform_step(&mut self, step: Step, ctx: &mut Context<Self>) {
+        for (name, start_may_come) in step.stop {
+            self.policy.leave(&name);
+            self.tell(&name, super::leave_command(start_may_come));
+        }
+        for name in &step.discard {
+            self.discard(name);
+        }
+        let started: Vec<JobName> = step.start.iter().map(|job| job.name.clone()).collect();
+        for job in step.start {
+            self.policy.add(&job);
+            self.start_job(&job, ctx);
+        }
+        for name in step.discard.iter().filter(|name| !started.contains(name)) {
+            if self.spec.jobs.iter().any(|job| job.name == *name) {
+                self.policy.stay_away(name);
+            } else {
+                let actions = self.policy.remove(name);
+                self.perform(actions, ctx);
+            }
+        }
+        for name in &started {
+            self.begin(name);
+        }
+        if !started.is_empty() {
+            self.update_jobs(false);
+        }
+    }
+
+    /// A job that came late has its own start-up.
+    pub(super) fn begin(&self, name: &JobName) {
+        if let Some(address) = self.jobs.get(name) {
+            address.do_send(Event::STARTUP);
+        }
+        if let Some(address) = self.checks.get(name) {
+            address.do_send(Event::STARTUP);
+        }
+    }
+
+    /// Forgets a job that has stopped, and kills what it may have left.
+    fn discard(&mut self, name: &JobName) {
+        self.jobs.remove(name);
+        self.checks.remove(name);
+        let Some(core) = &self.core else { return };
+        for owner in [Owner::Job(name.clone()), Owner::Check(name.clone())] {
+            core.bus.do_send(BusCommand::Unsubscribe(owner.clone()));
+            core.reaper.do_send(ReaperCommand::Disown(owner));
+        }
+    }
+
+    /// Tells the jobs that stay whom they have beside them by now.
+    fn update_jobs(&self, renew: bool) {
+        let Some(core) = &self.core else { return };
+        for job in &self.spec.jobs {
+            let Some(address) = self.jobs.get(&job.name) else { continue };
+            if self.reloads.policy.is_leaving(&job.name) {
+                continue;
+            }
+            let update = JobUpdate { around: self.surroundings(job), renew };
+            let subscriber = Owner::Job(job.name.clone());
+            let events = crate::policy::job::JobPolicy::new(job, update.around.clone()).interests();
+            core.bus.do_send(BusCommand::Unsubscribe(subscriber.clone()));
+            core.bus.do_send(BusCommand::Subscribe { subscriber, events, to: address.clone().recipient() });
+            address.do_send(update);
+        }
+    }
+
+    pub(super) fn put_env(&mut self, changes: Vec<(OsString, Option<OsString>)>) {
+        for (name, value) in &changes {
+            match value {
+                Some(value) => self.environment.insert(name.clone(), value.clone()),
+                None => self.environment.remove(name),
+            };
+        }
+        if let Some(core) = &self.core {
+            core.reaper.do_send(ReaperCommand::PutEnv(changes));
+        }
+    }
+}
+
+impl Handler<Reload> for Supervisor {
+    type Result = ResponseFuture<Result<Diff, ReloadError>>;
+
+    fn handle(&mut self, reload: Reload, ctx: &mut Self::Context) -> Self::Result {
+        let (answer, answered) = oneshot::channel();
+        self.reloads.asked.push_back((reload, answer));
+        self.next_reload(ctx);
+        Box::pin(async move { answered.await.unwrap_or(Err(ReloadError::Ending)) })
+    }
+}

@@ -1,0 +1,107 @@
+//! The port for Prometheus and for people: metrics, status. Read-only: steering is for the control socket.
+
+mod process;
+mod requests;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix::prelude::*;
+use slog::{Logger, info, warn};
+
+use crate::guard::PanicGuard;
+use crate::http::{Listener, Server};
+use crate::messages::{EventCounts, MetricsText, OverviewQuery, TelemetryCommand};
+
+/// How long to wait until a port that is taken is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Whom requests concern.
+#[derive(Clone, Debug)]
+pub struct TelemetryNeighbours {
+    /// Knows the jobs.
+    pub supervisor: Recipient<OverviewQuery>,
+    /// Knows how often what happened.
+    pub bus: Recipient<EventCounts>,
+    /// Knows what was measured.
+    pub metrics: Recipient<MetricsText>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct TelemetryServer {
+    address: Option<SocketAddr>,
+    server: Option<Server>,
+    retry: Option<SpawnHandle>,
+    complained: bool,
+    neighbours: TelemetryNeighbours,
+    log: Logger,
+    _guard: Option<PanicGuard>,
+}
+
+impl TelemetryServer {
+    /// Listens as soon as that is possible, if at all.
+    pub fn new(
+        address: Option<SocketAddr>,
+        neighbours: TelemetryNeighbours,
+        log: Logger,
+        guard: Option<PanicGuard>,
+    ) -> Self {
+        Self { address, server: None, retry: None, complained: false, neighbours, log, _guard: guard }
+    }
+
+    fn bind(&mut self, ctx: &mut Context<Self>) {
+        let Some(address) = self.address else { return };
+        let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            tokio::net::TcpListener::from_std(listener)
+        });
+        match bound {
+            Ok(listener) => {
+                // 3.8: serving
+                info!(self.log, "telemetry: serving"; "address" => address.to_string());
+                self.complained = false;
+                let neighbours = self.neighbours.clone();
+                let handler = move |request| {
+                    let neighbours = neighbours.clone();
+                    async move { requests::answer(request, &neighbours).await }
+                };
+                self.server = Some(Server::start(Listener::Tcp(listener), handler));
+            }
+            Err(cause) => {
+                // One word about it; it goes on being true.
+                if !std::mem::replace(&mut self.complained, true) {
+                    warn!(self.log, "cannot serve telemetry at {}: {}", address, cause);
+                }
+                self.retry = Some(ctx.run_later(RETRY, Self::bind));
+            }
+        }
+    }
+}
+
+impl Actor for TelemetryServer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.bind(ctx);
+    }
+}
+
+impl Handler<TelemetryCommand> for TelemetryServer {
+    type Result = ();
+
+    fn handle(&mut self, command: TelemetryCommand, ctx: &mut Self::Context) {
+        match command {
+            TelemetryCommand::Listen(address) if address == self.address => {}
+            TelemetryCommand::Listen(address) => {
+                self.address = address;
+                self.server = None;
+                self.complained = false;
+                if let Some(retry) = self.retry.take() {
+                    ctx.cancel_future(retry);
+                }
+                self.bind(ctx);
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What each path of the telemetry port means.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use actix::prelude::*;
+use serde::Serialize;
+
+use super::TelemetryNeighbours;
+use super::process::{self, Figures};
+use crate::event::Event;
+use crate::http::{JSON, Reply, Request};
+use crate::messages::{EventCounts, MetricsText};
+use crate::metrics::{CONTENT_TYPE, Exposition};
+use crate::overview::{self, JobReport, NoAnswer, Report};
+use crate::policy::job::Health;
+use crate::spec::ServiceSpec;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn answer(request: Request, neighbours: &TelemetryNeighbours) -> Reply {
+    let is_get = matches!(request.method.as_str(), "GET" | "HEAD");
+    match request.path.as_str() {
+        "/metrics" => metrics(neighbours).await.unwrap_or_else(|NoAnswer| Reply::status_only(503)),
+        "/status" if !is_get => Reply::status_only(405),
+        "/status" => status(neighbours).await.unwrap_or_else(|NoAnswer| Reply::status_only(503)),
+        _ => Reply::status_only(404),
+    }
+}
+
+async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
+    let asked = actix::clock::Instant::now().into_std();
+    let counts = patient(neighbours.bus.send(EventCounts)).await?;
+    let lag = asked.elapsed();
+    let measured = patient(neighbours.metrics.send(MetricsText)).await?;
+    let report = overview::report(&neighbours.supervisor, |_| true, true).await?;
+    let pids = report.jobs.iter().map(|job| job.status.as_ref().and_then(|status| status.pid)).collect();
+    // Files of /proc may keep one waiting.
+    let (figures, own) =
+        tokio::task::spawn_blocking(move || (process::of_jobs(pids), process::own())).await.map_err(|_| NoAnswer)?;
+    let mut exposition = Exposition::default();
+    events(counts, &mut exposition);
+    watches(&report, &mut exposition);
+    jobs(&report, &figures, &mut exposition);
+    let name = "containerpilot_event_loop_lag_seconds";
+    exposition.family(name, "gauge", "how long the last scrape waited for the event loop to answer");
+    exposition.sample(name, &[], lag.as_secs_f64());
+    own.expose(&mut exposition);
+    let mut text = exposition.finish();
+    text.push_str(&measured);
+    Ok(Reply::new(200, CONTENT_TYPE, text.into_bytes()))
+}
+
+async fn patient<T>(request: impl Future<Output = Result<T, MailboxError>>) -> Result<T, NoAnswer> {
+    match actix::clock::timeout(PATIENCE, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) | Err(_) => Err(NoAnswer),
+    }
+}
+
+fn events(mut counts: Vec<(Event, u64)>, exposition: &mut Exposition) {
+    let name = "containerpilot_events";
+    // 3.8: these words
+    exposition.family(name, "counter", "count of ContainerPilot events, partitioned by type and source");
+    counts.sort();
+    for (event, count) in counts {
+        let (code, source) = (event.code.to_string(), event.source.to_string());
+        exposition.sample(name, &[("code", &code), ("source", &source)], count as f64);
+    }
+}
+
+type Sample = fn(&JobReport, Option<&Figures>) -> Option<f64>;
+
+/// One sample a job each: its name, type, help, and where the value comes from.
+const OF_JOBS: [(&str, &str, &str, Sample); 6] = [
+    ("containerpilot_job_restarts_total", "counter", "runs of a job after its first one", |job, _| {
+        job.status.as_ref().map(|status| status.runs.saturating_sub(1) as f64)
+    }),
+    ("containerpilot_job_up", "gauge", "whether a process of the job runs", |job, _| {
+        Some(if job.status.as_ref().is_some_and(|status| status.pid.is_some()) { 1.0 } else { 0.0 })
+    }),
+    ("containerpilot_job_uptime_seconds", "gauge", "how long the job's process has run", |job, _| {
+        job.status.as_ref()?.uptime.map(|uptime| uptime.as_secs_f64())
+    }),
+    ("containerpilot_job_healthy", "gauge", "what the job's last health check found: 1 healthy, 0 not", |job, _| {
+        match job.status.as_ref()?.health {
+            Health::Healthy => Some(1.0),
+            Health::Unhealthy => Some(0.0),
+            Health::Idle | Health::Unknown => None,
+        }
+    }),
+    ("containerpilot_job_cpu_seconds_total", "counter", "CPU time of the job's process", |_, figures| {
+        figures.map(|figures| figures.cpu_seconds)
+    }),
+    ("containerpilot_job_resident_memory_bytes", "gauge", "resident memory of the job's process", |_, figures| {
+        figures.map(|figures| figures.resident_bytes)
+    }),
+];
+
+fn jobs(report: &Report, figures: &[Option<Figures>], exposition: &mut Exposition) {
+    for (name, kind, help, value) in OF_JOBS {
+        exposition.family(name, kind, help);
+        for (job, figures) in report.jobs.iter().zip(figures) {
+            if let Some(value) = value(job, figures.as_ref()) {
+                exposition.sample(name, &[("job", job.entry.name.as_str())], value);
+            }
+        }
+    }
+    let name = "containerpilot_job_exits_total";
+    exposition.family(name, "counter", "ends of the job's process by status");
+    for job in &report.jobs {
+        for (status, count) in job.status.iter().flat_map(|status| &status.ends) {
+            exposition.sample(name, &[("job", job.entry.name.as_str()), ("status", status)], *count as f64);
+        }
+    }
+    let name = "containerpilot_check_duration_seconds";
+    exposition.family(name, "histogram", "how long health checks take");
+    for job in &report.jobs {
+        if let Some(checks) = job.checks.as_ref().filter(|checks| !checks.is_empty()) {
+            checks.expose(exposition, name, &[("job", job.entry.name.as_str())]);
+        }
+    }
+}
+
+/// Two watches may look at one service, with different tags; a sample is there once.
+fn watches(report: &Report, exposition: &mut Exposition) {
+    let name = "containerpilot_watch_instances";
+    let seen: BTreeMap<&str, usize> =
+        report.watches.iter().rev().filter_map(|(watch, count)| Some((watch.as_str(), (*count)?))).collect();
+    if seen.is_empty() {
+        return;
+    }
+    exposition.family(name, "gauge", "gauge of instances found for each ContainerPilot watch, partitioned by service");
+    for (watch, count) in seen {
+        exposition.sample(name, &[("service", watch)], count as f64);
+    }
+}
+
+/// 3.8's words.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StatusBody<'a> {
+    version: &'static str,
+    jobs: Vec<JobBody<'a>>,
+    services: Vec<ServiceBody<'a>>,
+    watches: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct JobBody<'a> {
+    name: &'a str,
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ServiceBody<'a> {
+    name: &'a str,
+    address: String,
+    port: u16,
+    status: &'static str,
+}
+
+impl<'a> ServiceBody<'a> {
+    fn new(service: &'a ServiceSpec, status: &'static str) -> Self {
+        Self { name: &service.name, address: service.address.to_string(), port: service.port, status }
+    }
+}
+
+async fn status(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
+    let Report { overview, jobs, watches } = overview::report(&neighbours.supervisor, |_| true, false).await?;
+    let mut body = StatusBody {
+        version: env!("CARGO_PKG_VERSION"),
+        jobs: Vec::new(),
+        services: Vec::new(),
+        watches: watches.iter().map(|(name, _)| name.as_str()).collect(),
+    };
+    for job in &jobs {
+        let status = job.health(overview.maintenance);
+        match &job.entry.service {
+            Some(service) => body.services.push(ServiceBody::new(service, status)),
+            None => body.jobs.push(JobBody { name: job.entry.name.as_str(), status }),
+        }
+    }
+    body.services.extend(overview.telemetry.as_ref().map(|service| ServiceBody::new(service, "healthy")));
+    let bytes = serde_json::to_vec(&body).map_err(|_| NoAnswer)?;
+    Ok(Reply::new(200, JSON, bytes))
+}

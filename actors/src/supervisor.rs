@@ -299,8 +299,8 @@ impl Supervisor {
         };
         let guard = Self::guard(ActorId::Catalog, ctx);
         let agent = ConsulAgent::new(client.clone(), self.maintenance, inherited, &self.log, guard).start();
-        if let Some(telemetry) = &self.spec.telemetry {
-            agent.do_send(CatalogCommand::AdvertiseAlways(telemetry.service.clone()));
+        if let Some(service) = telemetry_service(&self.spec) {
+            agent.do_send(CatalogCommand::AdvertiseAlways(service));
         }
         self.catalog = Some(Catalog { client, agent });
     }
@@ -467,6 +467,11 @@ impl Supervisor {
             address.do_send(ReplaceCheck(check.recipient()));
         }
     }
+}
+
+/// Telemetry as a service; at a port that nobody knows beforehand it is none.
+fn telemetry_service(spec: &Spec) -> Option<ServiceSpec> {
+    spec.telemetry.as_ref().map(|telemetry| telemetry.service.clone()).filter(|service| service.port > 0)
 }
 
 /// The environment variables that tell where services are.

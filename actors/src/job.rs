@@ -237,7 +237,15 @@ impl Handler<JobCommand> for JobActor {
     type Result = ();
 
     fn handle(&mut self, command: JobCommand, ctx: &mut Self::Context) {
+        if let JobCommand::Signal(number) = command {
+            if let Some(run) = self.policy.current_run() {
+                self.signal(run, GroupSignal::Number(number));
+            }
+            return;
+        }
         self.ask(ctx, |policy| match command {
+            JobCommand::Signal(_) => Vec::new(),
+            JobCommand::Start => policy.start_now(Self::now()),
             JobCommand::ShutDown { start_may_come } => policy.shutdown(start_may_come, Self::now()),
             JobCommand::StandDown => policy.stand_down(),
             JobCommand::Stop => policy.stop(),

@@ -1,6 +1,7 @@
 //! Starts everything, ends everything, and notices actors that died. What is due when is decided in `policy::shutdown`.
 
 mod catalog_change;
+mod orders;
 mod reload;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,7 @@ use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::guard::PanicGuard;
 use crate::health_check::{HealthCheckActor, ReportTo};
 use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
+use crate::journal::Journal;
 use crate::messages::{
     ActorId, ActorPanicked, AddressChanged, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand,
     ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery,
@@ -37,6 +39,7 @@ use crate::sys::SignalFd;
 use crate::telemetry::{TelemetryNeighbours, TelemetryServer};
 use crate::watch::{ReplaceContacts, WatchActor, WatchNeighbours};
 
+use orders::Orders;
 pub use reload::Loader;
 use reload::Reloads;
 
@@ -81,6 +84,7 @@ struct Core {
     bus: Addr<EventBus>,
     reaper: Recipient<ReaperCommand>,
     metrics: Addr<Metrics>,
+    journal: Addr<Journal>,
 }
 
 struct Catalog {
@@ -121,6 +125,7 @@ pub struct Supervisor {
     /// Ours, with the changes made so far: the config is rendered with it.
     environment: BTreeMap<OsString, OsString>,
     reloads: Reloads,
+    orders: Orders,
     ending: Option<Ending>,
 }
 
@@ -159,6 +164,7 @@ impl Supervisor {
             load,
             environment: own_environment,
             reloads: Reloads::default(),
+            orders: Orders::default(),
             ending: None,
         }
     }
@@ -188,7 +194,9 @@ impl Supervisor {
         let metrics = Metrics::new(self.log.clone(), guard).start();
         let telemetry = self.spec.telemetry.as_ref();
         metrics.do_send(MetricCommand::Define(telemetry.map(|spec| spec.metrics.clone()).unwrap_or_default()));
-        self.core = Some(Core { bus, reaper, metrics });
+        let journal = Journal::new(Self::guard(ActorId::Core("journal"), ctx)).start();
+        bus.do_send(BusCommand::Tap { codes: &[], to: journal.clone().recipient() });
+        self.core = Some(Core { bus, reaper, metrics, journal });
     }
 
     fn start_control(&mut self, ctx: &Context<Self>) {
@@ -196,6 +204,9 @@ impl Supervisor {
         let neighbours = ControlNeighbours {
             supervisor: ctx.address().recipient(),
             reloads: ctx.address().recipient(),
+            overview: ctx.address().recipient(),
+            orders: ctx.address().recipient(),
+            journal: core.journal.clone().recipient(),
             metrics: core.metrics.clone().recipient(),
         };
         let guard = Self::guard(ActorId::Control, ctx);
@@ -557,6 +568,7 @@ impl Handler<Event> for Supervisor {
         if let Event { code: EventCode::Stopped, source: Source::Job(name) } = &event {
             let step = self.reloads.policy.stopped(name);
             self.perform_step(step, ctx);
+            self.ordered_job_stopped(name);
         }
     }
 }

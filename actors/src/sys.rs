@@ -474,3 +474,18 @@ pub fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
     setsockopt(socket, sockopt::TcpKeepCount, &3)?;
     Ok(())
 }
+
+/// Who we are.
+pub fn user_id() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+/// The number of a signal by its name, with or without `SIG`, or by its number.
+pub fn signal_number(name: &str) -> Option<i32> {
+    if let Ok(number) = name.parse::<i32>() {
+        return (1..=libc::SIGRTMAX()).contains(&number).then_some(number);
+    }
+    let word = name.to_ascii_uppercase();
+    let full = if word.starts_with("SIG") { word } else { format!("SIG{word}") };
+    full.parse::<Signal>().ok().map(|signal| signal as i32)
+}

@@ -292,8 +292,17 @@ pub struct JobUpdate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub enum TelemetryCommand {
-    /// Serve at this address from now on; nowhere without one.
-    Listen(Option<SocketAddr>),
+    /// Serve this from now on; nothing without it.
+    Serve(Option<Serves>),
+}
+
+/// What the telemetry port serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Serves {
+    /// Where.
+    pub address: SocketAddr,
+    /// Whether people are served, too.
+    pub page: bool,
 }
 
 /// What is measured.

@@ -302,7 +302,7 @@ fn metrics_are_named_by_their_parts() {
     let metrics = |metrics: &str| format!("{{ telemetry: {{ metrics: [ {metrics} ] }} }}");
     let spec = loaded(&metrics("{ subsystem: 's', name: 'n', help: 'h', type: 'gauge' }")).spec.telemetry.unwrap();
     assert_eq!((spec.metrics[0].full_name.as_str(), spec.address.to_string().as_str()), ("s_n", "10.2.0.1:9090"));
-    assert!(!spec.page);
+    assert!(spec.page);
     for wrong in [
         "{ name: 'a.b', help: 'h', type: 'gauge' }",
         "{ name: 'n', help: 'h', type: 'Gauge' }",

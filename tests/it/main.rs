@@ -1,9 +1,13 @@
 //! The built binary, as its users run it. One module per theme.
 
+mod control;
 mod ends;
+mod http;
 mod life;
 mod output;
+mod page;
 mod pilot;
 mod problems;
 mod samples;
+mod telemetry;
 mod tidy;

@@ -250,6 +250,12 @@ fn two_jobs_cannot_share_a_name_or_be_main() {
 }
 
 #[test]
+fn a_long_path_is_told_whole() {
+    let path = format!("/nosuch/{}/log", "x".repeat(200));
+    assert!(refused(&format!("{{ logging: {{ output: '{path}' }} }}")).contains(&path));
+}
+
+#[test]
 fn no_token_is_ever_told() {
     for consul in
         ["{ token: ['s3cr3t'], nosuch: 's3cr3t' }", "['s3cr3t']", "'http://u:s3cr3t@h:1'", "{ token: 's3cr3t\\n2' }"]
@@ -303,6 +309,7 @@ fn metrics_are_named_by_their_parts() {
     let spec = loaded(&metrics("{ subsystem: 's', name: 'n', help: 'h', type: 'gauge' }")).spec.telemetry.unwrap();
     assert_eq!((spec.metrics[0].full_name.as_str(), spec.address.to_string().as_str()), ("s_n", "10.2.0.1:9090"));
     assert!(spec.page);
+    assert!(!loaded("{ telemetry: { page: false } }").spec.telemetry.unwrap().page);
     for wrong in [
         "{ name: 'a.b', help: 'h', type: 'gauge' }",
         "{ name: 'n', help: 'h', type: 'Gauge' }",
@@ -324,8 +331,16 @@ fn deep_nesting_is_refused() {
 
 #[test]
 fn a_text_that_ends_early_says_so() {
-    assert_eq!(refused("{ a: 1,\n"), "app.json5:2:1: the file ends within object");
-    assert_eq!(refused(""), "app.json5:1:1: the file ends where a value should be");
+    for (text, says) in [
+        ("", "1:1: the file ends where a value should be"),
+        ("{ a: 1,\n", "1:1: this `{` has no `}`"),
+        ("{ jobs: [\n { name: 'a' }, {} \n", "1:9: this `[` has no `]`"),
+        ("{ jobs: [ { name:\n", "2:1: the file ends where a value should be"),
+        ("{ consul: 'x\\\n y", "2:3: the file ends within: string"),
+        ("{ a: 1, /* never }", "1:19: the file ends within: comment"),
+    ] {
+        assert_eq!(refused(text), format!("app.json5:{says}"), "{text}");
+    }
 }
 
 /// Random texts made of what configs are made of: no result is wrong, but a panic is.

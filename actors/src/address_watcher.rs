@@ -11,22 +11,13 @@ use slog::{Logger, debug, info};
 
 use crate::addresses::{InterfaceAddress, interface_addresses};
 use crate::event::JobName;
-use crate::messages::{CatalogCommand, ReaperCommand};
+use crate::messages::AddressChanged;
 use crate::spec::ServiceSpec;
 
 const PACE: Duration = Duration::from_secs(3);
 
 /// Which of these addresses the interface specs of a service pick, if any. The grammar is the config's.
 pub type PickAddress = fn(&[String], &[InterfaceAddress]) -> Option<IpAddr>;
-
-/// Whom it tells.
-#[derive(Clone, Debug)]
-pub struct AddressNeighbours {
-    /// Registers the service with its new address, if there is a catalog.
-    pub catalog: Option<Recipient<CatalogCommand>>,
-    /// Knows the environment of children.
-    pub reaper: Recipient<ReaperCommand>,
-}
 
 #[derive(Debug)]
 struct Watched {
@@ -41,7 +32,7 @@ pub struct AddressWatcher {
     services: HashMap<JobName, Watched>,
     /// As the kernel listed them last.
     seen: Vec<InterfaceAddress>,
-    neighbours: AddressNeighbours,
+    tell: Recipient<AddressChanged>,
     timer: Option<SpawnHandle>,
     log: Logger,
 }
@@ -49,12 +40,12 @@ pub struct AddressWatcher {
 /// From now on these are the services.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct WatchAddresses(pub Vec<ServiceSpec>, pub AddressNeighbours);
+pub struct WatchAddresses(pub Vec<ServiceSpec>);
 
 impl AddressWatcher {
     /// Without services.
-    pub fn new(pick: PickAddress, neighbours: AddressNeighbours, log: &Logger) -> Self {
-        Self { pick, services: HashMap::new(), seen: Vec::new(), neighbours, timer: None, log: log.clone() }
+    pub fn new(pick: PickAddress, tell: Recipient<AddressChanged>, log: &Logger) -> Self {
+        Self { pick, services: HashMap::new(), seen: Vec::new(), tell, timer: None, log: log.clone() }
     }
 
     fn look(&mut self) {
@@ -76,19 +67,10 @@ impl AddressWatcher {
             }
             info!(self.log, "the address has changed"; "job" => %name, "from" => %service.address, "to" => %address);
             service.address = address;
-            let value = Some(address.to_string().into());
-            self.neighbours.reaper.do_send(ReaperCommand::PutEnv(vec![(variable(name.as_str()).into(), value)]));
-            if let Some(catalog) = &self.neighbours.catalog {
-                catalog.do_send(CatalogCommand::Readdress(name.clone(), address));
-            }
+            self.tell.do_send(AddressChanged(name.clone(), address));
         }
         self.seen = addresses;
     }
-}
-
-/// 3.8: upper case, and `-` as `_`
-pub fn variable(service: &str) -> String {
-    format!("CONTAINERPILOT_{}_IP", service.to_uppercase().replace('-', "_"))
 }
 
 impl Actor for AddressWatcher {
@@ -99,7 +81,6 @@ impl Handler<WatchAddresses> for AddressWatcher {
     type Result = ();
 
     fn handle(&mut self, msg: WatchAddresses, ctx: &mut Self::Context) {
-        self.neighbours = msg.1;
         self.seen = Vec::new();
         let changing = msg.0.into_iter().filter(|service| {
             service.interfaces.is_empty() || !service.interfaces.iter().all(|spec| spec.starts_with("static:"))
@@ -130,21 +111,18 @@ mod tests {
     }
 
     #[actix::test]
-    async fn a_change_is_told_once_to_the_catalog_and_to_children() {
-        let ((catalog, mut told), (reaper, mut environment)) = (probe(), probe());
-        let neighbours = AddressNeighbours { catalog: Some(catalog), reaper };
+    async fn a_change_is_told_once() {
+        let (tell, mut told) = probe();
         let log = Logger::root(slog::Discard, slog::o!());
-        let mut watcher = AddressWatcher::new(first_on_eth1, neighbours, &log);
+        let mut watcher = AddressWatcher::new(first_on_eth1, tell, &log);
         let spec = service("my-web");
         let watched = Watched { interfaces: spec.interfaces, address: spec.address };
         watcher.services.insert(JobName::new("my-web"), watched);
         for addresses in [vec![on("eth0", 1)], vec![on("eth0", 1), on("eth1", 7)], vec![on("eth1", 7)], vec![]] {
             watcher.saw(addresses);
         }
-        let CatalogCommand::Readdress(name, address) = told.next(millis(500)).await else { panic!("an address") };
+        let AddressChanged(name, address) = told.next(millis(500)).await;
         assert_eq!((name.as_str(), address), ("my-web", IpAddr::from([10, 0, 0, 7])));
-        let ReaperCommand::PutEnv(changes) = environment.next(millis(500)).await else { panic!("a variable") };
-        assert_eq!(changes, [("CONTAINERPILOT_MY_WEB_IP".into(), Some("10.0.0.7".into()))]);
-        assert!(told.is_empty() && environment.is_empty());
+        assert!(told.is_empty());
     }
 }

@@ -64,7 +64,14 @@ impl JobActor {
         log: &Logger,
         guard: Option<PanicGuard>,
     ) -> Self {
-        let launch = |exec| Arc::new(Launch { exec, env: spec.env.clone().into(), output: spec.output.clone() });
+        let launch = |exec| {
+            Arc::new(Launch {
+                exec,
+                env: spec.env.clone().into(),
+                output: spec.output.clone(),
+                tells_last_words: false,
+            })
+        };
         Self {
             name: spec.name.clone(),
             launch: spec.exec.clone().map(launch),
@@ -201,6 +208,7 @@ impl Handler<RunReport> for JobActor {
 
     fn handle(&mut self, report: RunReport, ctx: &mut Self::Context) {
         match report.fact {
+            RunFact::Said(_) => {}
             RunFact::Started(pid) => {
                 self.pid = Some(pid);
                 self.began = Some(Instant::now());

@@ -63,6 +63,8 @@ pub struct Launch {
     pub env: Arc<[(OsString, Option<OsString>)]>,
     /// What becomes of its output.
     pub output: OutputSpec,
+    /// Whether its last words are to be reported, unless they are raw.
+    pub tells_last_words: bool,
 }
 
 /// What the reaper does. Commands for runs that have ended are ignored.
@@ -127,6 +129,8 @@ pub enum RunFact {
     Started(i32),
     /// It is over.
     Ended(RunEnd),
+    /// The last that it wrote; comes about when its end does.
+    Said(String),
 }
 
 /// No process below us is left.
@@ -460,6 +464,11 @@ pub enum CatalogCommand {
     /// Do nothing more.
     Abandon,
 }
+
+/// The interfaces of a service have another address now.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct AddressChanged(pub JobName, pub IpAddr);
 
 /// The catalog has nothing of us any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]

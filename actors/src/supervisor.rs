@@ -7,13 +7,14 @@ mod reload;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::File;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{Logger, debug, error, info, warn};
 use tokio::sync::oneshot;
 
-use crate::address_watcher::{AddressNeighbours, AddressWatcher, PickAddress, WatchAddresses, variable as ip_variable};
+use crate::address_watcher::{AddressWatcher, PickAddress, WatchAddresses};
 use crate::bus::EventBus;
 use crate::consul_agent::{ConsulAgent, ConsulClient};
 use crate::control::{ControlNeighbours, ControlServer};
@@ -23,9 +24,9 @@ use crate::health_check::{HealthCheckActor, ReportTo};
 use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
 use crate::journal::Journal;
 use crate::messages::{
-    ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand, ControlClosed,
-    ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery, ReaperCommand, Serves,
-    StopWatching, SupervisorCommand, WatchEntry,
+    ActorId, ActorPanicked, AddressChanged, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand,
+    ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery,
+    ReaperCommand, Serves, StopWatching, SupervisorCommand, WatchEntry,
 };
 use crate::metrics::Metrics;
 use crate::output::Pump;
@@ -310,8 +311,8 @@ impl Supervisor {
         };
         let guard = Self::guard(ActorId::Catalog, ctx);
         let agent = ConsulAgent::new(client.clone(), self.maintenance, inherited, &self.log, guard).start();
-        if let Some(telemetry) = &self.spec.telemetry {
-            agent.do_send(CatalogCommand::AdvertiseAlways(telemetry.service.clone()));
+        if let Some(service) = telemetry_service(&self.spec) {
+            agent.do_send(CatalogCommand::AdvertiseAlways(service));
         }
         self.catalog = Some(Catalog { client, agent });
     }
@@ -323,14 +324,25 @@ impl Supervisor {
     }
 
     /// Has the addresses of all services followed; the one that telemetry listens at stays.
-    fn watch_addresses(&mut self) {
-        let Some(core) = &self.core else { return };
-        let catalog = self.catalog.as_ref().map(|catalog| catalog.agent.clone().recipient());
-        let neighbours = AddressNeighbours { catalog, reaper: core.reaper.clone() };
+    fn watch_addresses(&mut self, ctx: &Context<Self>) {
         let services = self.spec.jobs.iter().filter_map(|job| job.service.clone()).collect();
         let (pick, log) = (self.pick_address, &self.log);
-        let watcher = self.addresses.get_or_insert_with(|| AddressWatcher::new(pick, neighbours.clone(), log).start());
-        watcher.do_send(WatchAddresses(services, neighbours));
+        let start = || AddressWatcher::new(pick, ctx.address().recipient(), log).start();
+        self.addresses.get_or_insert_with(start).do_send(WatchAddresses(services));
+    }
+
+    /// The definition of a job stays what it was when only its address is another one.
+    fn readdress(&mut self, name: &JobName, address: IpAddr) {
+        let job = self.spec.jobs.iter_mut().find(|job| job.name == *name);
+        let Some(service) = job.and_then(|job| job.service.as_mut()) else { return };
+        service.address = address;
+        let change = (address_variable(service), Some(address.to_string().into()));
+        if let Some(core) = &self.core {
+            core.reaper.do_send(ReaperCommand::PutEnv(vec![change]));
+        }
+        if let Some(catalog) = &self.catalog {
+            catalog.agent.do_send(CatalogCommand::Readdress(name.clone(), address));
+        }
     }
 
     fn start_watch(&mut self, spec: &WatchSpec, ctx: &Context<Self>) -> Option<(u64, Addr<WatchActor>)> {
@@ -453,7 +465,6 @@ impl Supervisor {
         for (_, watch) in &self.watches {
             watch.do_send(ReplaceContacts(catalog.agent.clone().recipient()));
         }
-        self.watch_addresses();
     }
 
     fn revive_check(&mut self, name: &JobName, ctx: &mut Context<Self>) {
@@ -470,16 +481,26 @@ impl Supervisor {
     }
 }
 
+/// Telemetry as a service; at a port that nobody knows beforehand it is none.
+fn telemetry_service(spec: &Spec) -> Option<ServiceSpec> {
+    spec.telemetry.as_ref().map(|telemetry| telemetry.service.clone()).filter(|service| service.port > 0)
+}
+
 /// The environment variables that tell where services are.
 fn addresses(spec: &Spec) -> Vec<(OsString, OsString)> {
     let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
     let telemetry = spec.telemetry.as_ref().map(|telemetry| &telemetry.service);
-    let variable = |service: &ServiceSpec| (ip_variable(&service.name).into(), service.address.to_string().into());
+    let variable = |service: &ServiceSpec| (address_variable(service), service.address.to_string().into());
     services.chain(telemetry).map(variable).collect()
 }
 
 fn serves(telemetry: &TelemetrySpec) -> Serves {
     Serves { address: telemetry.address, page: telemetry.page }
+}
+
+/// 3.8: upper case, and `-` as `_`
+fn address_variable(service: &ServiceSpec) -> OsString {
+    format!("CONTAINERPILOT_{}_IP", service.name.to_uppercase().replace('-', "_")).into()
 }
 
 /// How a job is told to stop while others go on.
@@ -503,11 +524,19 @@ impl Actor for Supervisor {
         self.start_telemetry(ctx);
         info!(self.log, "supervising {} jobs", self.spec.jobs.len());
         self.publish(Event::STARTUP);
-        self.watch_addresses();
+        self.watch_addresses(ctx);
         for watch in self.spec.watches.clone() {
             let started = self.start_watch(&watch, ctx);
             self.watches.extend(started);
         }
+    }
+}
+
+impl Handler<AddressChanged> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, changed: AddressChanged, _ctx: &mut Self::Context) {
+        self.readdress(&changed.0, changed.1);
     }
 }
 

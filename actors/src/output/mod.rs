@@ -12,12 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
 pub use encode::{Stream, encode_json_string, encode_text_value, stamp_nanos, stamp_seconds};
 pub use sink::Sink;
 
 use crate::event::{Owner, RunId};
+use crate::messages::RunReport;
 use crate::spec::{LogFormat, LogLevel};
 use crate::sys::{Errno, PipePoll};
 
@@ -37,6 +39,8 @@ pub struct Captured {
     pub stdout: OwnedFd,
     /// See `stdout`.
     pub stderr: OwnedFd,
+    /// Whether its last words are kept until its end.
+    pub keeps_last_words: bool,
 }
 
 /// What wakes the pump.
@@ -54,7 +58,8 @@ enum Command {
 #[derive(Debug)]
 enum News {
     Attached(Captured, [u64; 2]),
-    Ended(Owner, RunId),
+    /// And who wants to know its last words.
+    Ended(Owner, RunId, Option<Recipient<RunReport>>),
 }
 
 /// So much news may wait until the pump is woken for it: pipes that are held in silence wake nobody.
@@ -129,7 +134,13 @@ impl Pump {
 
     /// The process of a run has ended; others may still hold its pipes.
     pub fn ended(&self, owner: Owner, run: RunId) {
-        self.tell(News::Ended(owner, run));
+        self.tell(News::Ended(owner, run, None));
+    }
+
+    /// The same, and its last words are reported.
+    pub fn ended_with_last_words(&self, owner: Owner, run: RunId, report: Recipient<RunReport>) {
+        self.tell(News::Ended(owner, run, Some(report)));
+        self.send(Command::Look);
     }
 
     /// Writes a record of our own, which ends in a newline. Dropped if too much waits already.

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::encode::{Encoder, Stream};
 use super::{Captured, Command, News, Sink};
 use crate::event::{Owner, RunId};
+use crate::messages::{RunFact, RunReport};
 use crate::output::encode::last_words;
 use crate::spec::{LogFormat, LogLevel};
 use crate::sys::PipePoll;
@@ -21,6 +22,8 @@ const CHUNK: usize = 64 * 1024;
 const LONGEST_LINE: usize = 64 * 1024;
 /// So much is gathered before it is written.
 const BATCH: usize = 128 * 1024;
+/// So much of what a check has written is reported with its failure.
+const LAST_WORDS: usize = 1024;
 /// How many ended runs of one owner may leave children behind that hold their pipes; the oldest is let go.
 const MOST_HELD: usize = 8;
 
@@ -51,6 +54,8 @@ struct Loop {
     sources: HashMap<u64, Source>,
     by_run: HashMap<(Owner, RunId), Vec<u64>>,
     held: HashMap<Owner, VecDeque<RunId>>,
+    /// The last words of the runs that are asked for them at their end.
+    last_words: HashMap<(Owner, RunId), Vec<u8>>,
     encoder: Encoder,
     shows_lines: bool,
     out: Vec<u8>,
@@ -73,6 +78,7 @@ pub(super) async fn run(inbox: Inbox, poll: Arc<PipePoll>, sink: Sink, format: L
         sources: HashMap::new(),
         by_run: HashMap::new(),
         held: HashMap::new(),
+        last_words: HashMap::new(),
         encoder: Encoder::new(format),
         shows_lines: level <= LogLevel::Info,
         out: Vec::new(),
@@ -144,13 +150,23 @@ impl Loop {
         while let Ok(news) = self.news.try_recv() {
             match news {
                 News::Attached(captured, keys) => self.attach(captured, keys),
-                News::Ended(owner, run) => self.run_ended(owner, run),
+                News::Ended(owner, run, report) => {
+                    let of_run = (owner.clone(), run);
+                    self.run_ended(owner, run);
+                    let words = self.last_words.remove(&of_run).unwrap_or_default();
+                    if let Some(report) = report {
+                        report.do_send(RunReport { run, fact: RunFact::Said(readable(&words)) });
+                    }
+                }
             }
         }
     }
 
     fn attach(&mut self, captured: Captured, keys: [u64; 2]) {
-        let Captured { owner, run, pid, stdout, stderr } = captured;
+        let Captured { owner, run, pid, stdout, stderr, keeps_last_words } = captured;
+        if keeps_last_words {
+            self.last_words.insert((owner.clone(), run), Vec::new());
+        }
         for (pipe, stream, key) in [(stdout, Stream::Stdout, keys[0]), (stderr, Stream::Stderr, keys[1])] {
             let source = Source { pipe: pipe.into(), owner: owner.clone(), run, pid, stream, partial: Vec::new() };
             self.sources.insert(key, source);
@@ -164,6 +180,7 @@ impl Loop {
         match source.pipe.read(&mut self.chunk) {
             Ok(0) => self.remove(key),
             Ok(count) => {
+                keep_last(&mut self.last_words, source, &self.chunk[..count]);
                 if self.shows_lines {
                     self.encoder.begin(&source.owner, source.pid, source.stream);
                     lines(&self.encoder, &mut self.out, &mut source.partial, &self.chunk[..count]);
@@ -228,6 +245,7 @@ impl Loop {
             let Some(source) = self.sources.get_mut(&key) else { return };
             match source.pipe.read(&mut self.chunk) {
                 Ok(count) if count > 0 => {
+                    keep_last(&mut self.last_words, source, &self.chunk[..count]);
                     if self.shows_lines {
                         self.encoder.begin(&source.owner, source.pid, source.stream);
                         lines(&self.encoder, &mut self.out, &mut source.partial, &self.chunk[..count]);
@@ -278,6 +296,24 @@ impl Loop {
 }
 
 /// Cuts bytes into lines. What has no newline yet goes to `partial`, unless it is too long for that.
+/// Keeps the end of what a run has written, if somebody will ask for it.
+fn keep_last(words: &mut HashMap<(Owner, RunId), Vec<u8>>, source: &Source, chunk: &[u8]) {
+    if words.is_empty() {
+        return;
+    }
+    if let Some(words) = words.get_mut(&(source.owner.clone(), source.run)) {
+        words.extend_from_slice(&chunk[chunk.len().saturating_sub(LAST_WORDS)..]);
+        words.drain(..words.len().saturating_sub(LAST_WORDS));
+    }
+}
+
+/// As text, without the line that has been cut off at its beginning.
+fn readable(words: &[u8]) -> String {
+    let text = String::from_utf8_lossy(words);
+    let whole = if words.len() < LAST_WORDS { &text } else { text.split_once('\n').map_or(&*text, |(_, rest)| rest) };
+    whole.trim().to_owned()
+}
+
 fn lines(encoder: &Encoder, out: &mut Vec<u8>, partial: &mut Vec<u8>, mut bytes: &[u8]) {
     while let Some(at) = memchr::memchr(b'\n', bytes) {
         let (line, rest) = (&bytes[..at], &bytes[at + 1..]);

@@ -40,7 +40,7 @@ async fn page_part(path: &str, is_get: bool, request: &Request, neighbours: &Tel
         "/" if !request.accept.contains("text/html") => Reply::status_only(404),
         "/" | "/page/status" | "/page/events" if !is_get => Reply::status_only(405),
         "/" => Reply { headers: PAGE_HEADERS, ..Reply::new(200, HTML, PAGE.as_bytes()) },
-        "/page/status" => match overview::report(&neighbours.supervisor, |_| true, false).await {
+        "/page/status" => match overview::report(&neighbours.supervisor, |_| true).await {
             Ok(report) => as_json(&status::StatusBody::new(&report)),
             Err(NoAnswer) => Reply::status_only(503),
         },
@@ -61,7 +61,7 @@ async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
     let counts = patient(neighbours.bus.send(EventCounts)).await?;
     let lag = asked.elapsed();
     let measured = patient(neighbours.metrics.send(MetricsText)).await?;
-    let report = overview::report(&neighbours.supervisor, |_| true, true).await?;
+    let report = overview::report(&neighbours.supervisor, |_| true).await?;
     let pids = report.jobs.iter().map(|job| job.status.as_ref().and_then(|status| status.pid)).collect();
     // Files of /proc may keep one waiting.
     let (figures, own) =
@@ -144,7 +144,9 @@ fn jobs(report: &Report, figures: &[Option<Figures>], exposition: &mut Expositio
     let name = "containerpilot_check_duration_seconds";
     exposition.family(name, "histogram", "how long health checks take");
     for job in &report.jobs {
-        if let Some(checks) = job.checks.as_ref().filter(|checks| !checks.is_empty()) {
+        if let Some(checks) =
+            job.checks.as_ref().map(|checks| &checks.durations).filter(|durations| !durations.is_empty())
+        {
             checks.expose(exposition, name, &[("name", job.entry.name.as_str())]);
         }
     }
@@ -197,7 +199,7 @@ impl<'a> ServiceBody<'a> {
 }
 
 async fn status(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
-    let Report { overview, jobs, watches } = overview::report(&neighbours.supervisor, |_| true, false).await?;
+    let Report { overview, jobs, watches } = overview::report(&neighbours.supervisor, |_| true).await?;
     let mut body = StatusBody {
         version: env!("CARGO_PKG_VERSION"),
         jobs: Vec::new(),

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use actix::prelude::*;
-use slog::{Logger, debug, error, info, warn};
+use slog::{Logger, debug, error, warn};
 use tokio::sync::oneshot;
 
 use crate::address_watcher::{AddressWatcher, PickAddress, WatchAddresses};
@@ -522,7 +522,6 @@ impl Actor for Supervisor {
         }
         self.start_control(ctx);
         self.start_telemetry(ctx);
-        info!(self.log, "supervising {} jobs", self.spec.jobs.len());
         self.publish(Event::STARTUP);
         self.watch_addresses(ctx);
         for watch in self.spec.watches.clone() {

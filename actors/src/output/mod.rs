@@ -50,6 +50,8 @@ enum Command {
     Reopen,
     /// Too much news waits.
     Look,
+    /// Say when all that came before is written.
+    Flush(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -162,6 +164,12 @@ impl Pump {
     /// Opens the log file anew, if the log is a file.
     pub fn reopen(&self) {
         self.send(Command::Reopen);
+    }
+
+    /// Waits, for at most this long, until all records that came before are written. True if they are.
+    pub async fn flushed(&self, limit: Duration) -> bool {
+        let (done, flushed) = oneshot::channel();
+        self.send(Command::Flush(done)) && matches!(tokio::time::timeout(limit, flushed).await, Ok(Ok(())))
     }
 
     /// Writes out everything that is left, for at most this long. True if all of it was written.

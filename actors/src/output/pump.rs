@@ -140,6 +140,11 @@ impl Loop {
                 }
             }
             Command::Look => {}
+            Command::Flush(done) => {
+                self.flush();
+                // Whoever asked may have given up waiting.
+                done.send(()).unwrap_or_default();
+            }
             Command::Close(done) => return Some(done),
         }
         None

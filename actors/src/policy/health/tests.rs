@@ -113,9 +113,8 @@ fn choosy() -> (CheckPolicy, Instant) {
 }
 
 fn told(actions: &[Action]) -> Option<&str> {
-    actions.iter().find_map(|action| match action {
-        Action::Tell(Checked::Failed(reason)) => Some(reason.as_str()),
-        _ => None,
+    actions.iter().find_map(|action| {
+        if let Action::Tell(Checked::Failed(reason)) = action { Some(reason.as_str()) } else { None }
     })
 }
 

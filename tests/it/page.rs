@@ -1,4 +1,5 @@
 //! The page on the telemetry port, in headless Chromium.
+#![expect(clippy::disallowed_methods, reason = "a browser cannot be waited for but by asking again, with a limit")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -328,7 +329,7 @@ pub fn find_program(name: &CString, path: Option<&[u8]>) -> Option<CString> {
         let folder = if folder.is_empty() { b"." } else { folder };
         let candidate = CString::new([folder, b"/", bytes].concat()).ok()?;
         access(candidate.as_c_str(), AccessFlags::X_OK).ok()?;
-        let file = std::fs::metadata(std::ffi::OsStr::new(candidate.to_str().ok()?)).ok()?.is_file();
+        let file = std::fs::metadata(std::ffi::OsStr::from_bytes(candidate.as_bytes())).ok()?.is_file();
         file.then_some(candidate)
     })
 }

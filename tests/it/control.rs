@@ -121,7 +121,7 @@ fn health_is_an_exit_status() {
          {{ name: 'app', exec: 'sleep 1000' }}"
     );
     let mut pilot = Pilot::of_jobs(&jobs);
-    pilot.says("supervising");
+    pilot.says("starts");
     crate::pilot::until(|| cli(&pilot, &["-healthy"]).1.contains("check failed"));
     assert_eq!(cli(&pilot, &["-healthy", "db"]).0, Some(1));
     assert_eq!(cli(&pilot, &["-healthy", "app"]).0, Some(0));

@@ -59,8 +59,7 @@ pub fn run(
     let runtime = actix::System::new();
     runtime.block_on(async move {
         let arbiter = actix::Arbiter::new();
-        let pump = Pump::start(&arbiter.handle(), sink, spec.logging.format, spec.logging.level)
-            .map_err(system("watch the output of jobs"))?;
+        let pump = Pump::start(&arbiter.handle(), sink, &spec.logging).map_err(system("watch the output of jobs"))?;
         let log = crate::logging::logger(pump.clone(), &spec.logging);
         let (finished, status) = tokio::sync::oneshot::channel();
         let resources =

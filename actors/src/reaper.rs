@@ -167,7 +167,8 @@ impl Reaper {
             stderr: Some(child_stderr.as_fd()),
         };
         let pid = sys::spawn(&program, &args, &env, &streams).map_err(refused)?;
-        if let Err(errno) = self.pump.attach(Captured { owner: owner.clone(), run, pid, stdout, stderr }) {
+        let output = launch.output.clone();
+        if let Err(errno) = self.pump.attach(Captured { owner: owner.clone(), run, pid, stdout, stderr, output }) {
             warn!(self.log, "cannot read the output of {}: {}", owner, sys::describe(errno));
         }
         Ok(pid)

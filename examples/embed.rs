@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Actor;
+use containerpilot_actors::addresses::InterfaceAddress;
 use containerpilot_actors::event::{Event, EventCode, JobName};
 use containerpilot_actors::output::{Pump, Sink};
 use containerpilot_actors::spec::{
@@ -70,13 +71,17 @@ fn run() -> std::io::Result<u8> {
         let (finished, status) = tokio::sync::oneshot::channel();
         let environment = std::env::vars_os().collect();
         let log = Logger::root(Discard, o!());
+        // Its jobs are no services, whose addresses could change.
+        let pick_address = |_: &[String], _: &[InterfaceAddress]| None;
         // There is no config to read again: a reload finds this one.
         let load = {
             let spec = spec.clone();
             Arc::new(move |_: &[(OsString, OsString)]| Ok(spec.clone()))
         };
-        Supervisor::new(spec, Resources { load, environment, nothing, pump: pump.clone(), signals, log, finished })
-            .start();
+        let pump_of_jobs = pump.clone();
+        let resources =
+            Resources { load, environment, nothing, pump: pump_of_jobs, signals, log, finished, pick_address };
+        Supervisor::new(spec, resources).start();
         let status = status.await.unwrap_or(1);
         pump.close(Duration::from_secs(1)).await;
         Ok(status)

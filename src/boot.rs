@@ -11,7 +11,10 @@ use containerpilot_actors::supervisor::{BROKEN, Resources, Supervisor};
 use containerpilot_actors::sys;
 
 use actix::Actor;
+use slog::info;
 
+/// How long the first log line may take to be written: nobody may be reading yet.
+const FIRST_LINE: Duration = Duration::from_millis(20);
 /// How long the last log lines may take to be read once everything else is over.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -61,9 +64,20 @@ pub fn run(
         let arbiter = actix::Arbiter::new();
         let pump = Pump::start(&arbiter.handle(), sink, &spec.logging).map_err(system("watch the output of jobs"))?;
         let log = crate::logging::logger(pump.clone(), &spec.logging);
+        info!(log, "ContainerPilot {} starts", env!("CARGO_PKG_VERSION"); "jobs" => spec.jobs.len());
+        // A raw job writes to the same stream: our line is not to land in the middle of one of its own.
+        pump.flushed(FIRST_LINE).await;
         let (finished, status) = tokio::sync::oneshot::channel();
-        let resources =
-            Resources { load: Arc::new(load), environment, nothing, pump: pump.clone(), signals, log, finished };
+        let resources = Resources {
+            load: Arc::new(load),
+            environment,
+            nothing,
+            pump: pump.clone(),
+            signals,
+            log,
+            finished,
+            pick_address: crate::config::pick_address,
+        };
         Supervisor::new(spec, resources).start();
         // If the supervisor died of a panic, nobody is left who could end things in order.
         let status = status.await.unwrap_or(BROKEN);

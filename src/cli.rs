@@ -22,6 +22,8 @@ pub enum Command {
     Validate,
     /// Something that a running instance does.
     Request(Request),
+    /// Something that a running instance tells.
+    Query(Query),
     /// To supervise.
     Run,
     /// A v2 command line: `containerpilot [flags] main-application [arguments]`.
@@ -33,6 +35,18 @@ pub enum Command {
 pub enum Request {
     /// `-reload`
     Reload,
+    /// `-reload -dry-run`: what a reload would change.
+    DryRun {
+        /// `-json`
+        json: bool,
+    },
+    /// `-job NAME` with `-start`, `-stop`, `-restart` or `-signal SIG`
+    Order {
+        /// The job's name.
+        job: String,
+        /// What it is to do.
+        order: Order,
+    },
     /// `-maintenance enable` or `disable`
     Maintenance {
         /// Whether to enter it.
@@ -44,6 +58,37 @@ pub enum Request {
     PutMetric(BTreeMap<String, String>),
     /// `-ping`
     Ping,
+}
+
+/// What a job is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// `-start`
+    Start,
+    /// `-stop`
+    Stop,
+    /// `-restart`
+    Restart,
+    /// `-signal`
+    Signal(String),
+}
+
+/// What a running instance can tell.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Query {
+    /// `-status`
+    Status {
+        /// `-json`
+        json: bool,
+        /// `-watch`: again and again.
+        watch: bool,
+    },
+    /// `-job NAME` alone, `-explain NAME`
+    Explain(String),
+    /// `-healthy [NAME]`
+    Healthy(Option<String>),
+    /// `-events`
+    Events,
 }
 
 /// A command, and the config that it concerns.
@@ -83,6 +128,12 @@ pub enum UsageError {
         /// What it was given.
         value: String,
     },
+    /// Two orders at once.
+    #[error("-job {0} takes one of -start, -stop, -restart and -signal")]
+    Orders(String),
+    /// An order to nobody.
+    #[error("-{0} needs -job NAME")]
+    NoJob(&'static str),
     /// 3.8 takes every other word for `disable`.
     #[error("invalid value \"{0}\" for flag -maintenance: accepted are enable and disable")]
     Maintenance(String),
@@ -107,7 +158,28 @@ const CONFIG: Flag = Flag {
     kind: Kind::Value,
     help: "File path to JSON5 configuration file. Defaults to CONTAINERPILOT env var.",
 };
+const DRY_RUN: Flag =
+    Flag { name: "dry-run", kind: Kind::Switch, help: "With '-reload': only tell what would change." };
+const EVENTS: Flag = Flag {
+    name: "events",
+    kind: Kind::Switch,
+    help: "Show the last events of a ContainerPilot process, and those to come.",
+};
+const EXPLAIN: Flag = Flag { name: "explain", kind: Kind::Value, help: "Say in a sentence why a job is in its state." };
+const HEALTHY: Flag = Flag {
+    name: "healthy",
+    kind: Kind::Switch,
+    help: "Tell by the exit status whether all jobs are healthy, or the one whose name follows:\n    \t\
+           for a HEALTHCHECK.",
+};
 const HELP: Flag = Flag { name: "help", kind: Kind::Switch, help: "Show this help and quit." };
+const JOB: Flag = Flag {
+    name: "job",
+    kind: Kind::Value,
+    help: "A job of a ContainerPilot process: with '-start', '-stop', '-restart' or '-signal SIG' it is to do that,\n    \t\
+           which is waited for; alone it is explained.",
+};
+const JSON: Flag = Flag { name: "json", kind: Kind::Switch, help: "With '-status' or '-reload -dry-run': as JSON." };
 const MAINTENANCE: Flag = Flag {
     name: "maintenance",
     kind: Kind::Value,
@@ -135,6 +207,14 @@ const PUT_METRIC: Flag = Flag {
 };
 const RELOAD: Flag =
     Flag { name: "reload", kind: Kind::Switch, help: "Reload a ContainerPilot process through its control socket." };
+const RESTART: Flag = Flag { name: "restart", kind: Kind::Switch, help: "With '-job': stop it, and run it anew." };
+const SIGNAL: Flag =
+    Flag { name: "signal", kind: Kind::Value, help: "With '-job': send this signal to its processes." };
+const START: Flag = Flag { name: "start", kind: Kind::Switch, help: "With '-job': run it now, whatever it waits for." };
+const STATUS: Flag =
+    Flag { name: "status", kind: Kind::Switch, help: "Show what the jobs of a ContainerPilot process do." };
+const STOP: Flag =
+    Flag { name: "stop", kind: Kind::Switch, help: "With '-job': stop it until it is started by hand or changed." };
 const TEMPLATE: Flag = Flag { name: "template", kind: Kind::Switch, help: "Render template and quit." };
 const VALIDATE: Flag = Flag {
     name: "validate",
@@ -143,8 +223,33 @@ const VALIDATE: Flag = Flag {
 };
 const VERSION: Flag = Flag { name: "version", kind: Kind::Switch, help: "Show version identifier and quit." };
 
-const FLAGS: [&Flag; 11] =
-    [&CONFIG, &HELP, &MAINTENANCE, &OUT, &PING, &PUT_ENV, &PUT_METRIC, &RELOAD, &TEMPLATE, &VALIDATE, &VERSION];
+const WATCH: Flag = Flag { name: "watch", kind: Kind::Switch, help: "With '-status': again and again." };
+
+const FLAGS: [&Flag; 23] = [
+    &CONFIG,
+    &DRY_RUN,
+    &EVENTS,
+    &EXPLAIN,
+    &HEALTHY,
+    &HELP,
+    &JOB,
+    &JSON,
+    &MAINTENANCE,
+    &OUT,
+    &PING,
+    &PUT_ENV,
+    &PUT_METRIC,
+    &RELOAD,
+    &RESTART,
+    &SIGNAL,
+    &START,
+    &STATUS,
+    &STOP,
+    &TEMPLATE,
+    &VALIDATE,
+    &VERSION,
+    &WATCH,
+];
 
 /// What the flags are for, as Go prints it.
 pub fn usage() -> String {
@@ -243,6 +348,13 @@ impl Given {
         let mut path = |flag: &Flag| self.values.remove(flag.name).filter(|path| !path.is_empty()).map(PathBuf::from);
         let (config, out) = (path(&CONFIG), path(&OUT));
         let is_on = |flag: &Flag| self.switches.get(flag.name).copied().unwrap_or(false);
+        let mut word = |flag: &Flag| self.values.remove(flag.name).map(|word| word.to_string_lossy().into_owned());
+        let (job, explain, signal) = (word(&JOB), word(&EXPLAIN), word(&SIGNAL));
+        let mut orders: Vec<Order> = [(&START, Order::Start), (&STOP, Order::Stop), (&RESTART, Order::Restart)]
+            .into_iter()
+            .filter_map(|(flag, order)| is_on(flag).then_some(order))
+            .collect();
+        orders.extend(signal.map(Order::Signal));
         let maintenance = self.values.remove(MAINTENANCE.name).filter(|word| !word.is_empty());
         let command = if is_on(&VERSION) {
             Command::Version
@@ -250,6 +362,8 @@ impl Given {
             Command::Template { out: out.filter(|path| path.as_os_str() != "-") }
         } else if is_on(&VALIDATE) {
             Command::Validate
+        } else if is_on(&RELOAD) && is_on(&DRY_RUN) {
+            Command::Request(Request::DryRun { json: is_on(&JSON) })
         } else if is_on(&RELOAD) {
             Command::Request(Request::Reload)
         } else if let Some(word) = maintenance {
@@ -265,6 +379,27 @@ impl Given {
             Command::Request(Request::PutMetric(metrics))
         } else if is_on(&PING) {
             Command::Request(Request::Ping)
+        } else if let Some(job) = job {
+            match (orders.pop(), orders.is_empty()) {
+                (None, _) => Command::Query(Query::Explain(job)),
+                (Some(order), true) => Command::Request(Request::Order { job, order }),
+                (Some(_), false) => return Err(UsageError::Orders(job)),
+            }
+        } else if let Some(order) = orders.pop() {
+            return Err(UsageError::NoJob(match order {
+                Order::Start => START.name,
+                Order::Stop => STOP.name,
+                Order::Restart => RESTART.name,
+                Order::Signal(_) => SIGNAL.name,
+            }));
+        } else if is_on(&STATUS) {
+            Command::Query(Query::Status { json: is_on(&JSON), watch: is_on(&WATCH) })
+        } else if let Some(job) = explain {
+            Command::Query(Query::Explain(job))
+        } else if is_on(&HEALTHY) {
+            Command::Query(Query::Healthy(first_word.map(|word| word.to_string_lossy().into_owned())))
+        } else if is_on(&EVENTS) {
+            Command::Query(Query::Events)
         } else if let Some(program) = first_word {
             Command::MainApplication(program)
         } else {
@@ -318,6 +453,27 @@ mod tests {
     fn help_comes_before_what_is_wrong_behind_it() {
         assert_eq!(command(&["-h", "-nosuch"]), Command::Help);
         assert!(parsed(&["-nosuch", "-h"]).is_err());
+    }
+
+    #[test]
+    fn jobs_are_steered_one_order_at_a_time() {
+        let order = |order| Command::Request(Request::Order { job: "app".into(), order });
+        assert_eq!(command(&["-job", "app", "-stop"]), order(Order::Stop));
+        assert_eq!(command(&["-signal", "HUP", "-job=app"]), order(Order::Signal("HUP".into())));
+        assert_eq!(command(&["-job", "app"]), Command::Query(Query::Explain("app".into())));
+        assert!(parsed(&["-job", "app", "-stop", "-start"]).is_err());
+        assert!(parsed(&["-stop"]).is_err());
+    }
+
+    #[test]
+    fn queries_have_their_flags() {
+        let status = |json, watch| Command::Query(Query::Status { json, watch });
+        assert_eq!(command(&["-status"]), status(false, false));
+        assert_eq!(command(&["-status", "-json", "-watch"]), status(true, true));
+        assert_eq!(command(&["-healthy", "app"]), Command::Query(Query::Healthy(Some("app".into()))));
+        assert_eq!(command(&["-healthy"]), Command::Query(Query::Healthy(None)));
+        assert_eq!(command(&["-explain", "app"]), Command::Query(Query::Explain("app".into())));
+        assert_eq!(command(&["-reload", "-dry-run"]), Command::Request(Request::DryRun { json: false }));
     }
 
     #[test]

@@ -3,18 +3,21 @@
 //! The answer is looked at: 3.8 takes almost any for success.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use crate::cli::Request;
+use crate::cli::{Order, Query, Request};
+use containerpilot_actors::http::percent_encode;
 
 /// How long the whole of a request may take.
 const LIMIT: Duration = Duration::from_secs(10);
+/// How long a job may take to do what it is told.
+const ORDER_LIMIT: Duration = Duration::from_secs(620);
 /// The longest answer that is read.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: u64 = 1 << 24;
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -62,19 +65,71 @@ struct Answer {
     is_whole: bool,
 }
 
-/// Sends a request and waits until it is carried out.
-pub fn send(request: &Request, socket: &Path) -> Result<(), ClientError> {
+/// Sends a request and waits until it is carried out; what the other side has to say to it.
+pub fn send(request: &Request, socket: &Path) -> Result<Vec<u8>, ClientError> {
     let (flag, message) = message(request);
+    let limit = match request {
+        Request::Order { .. } => ORDER_LIMIT,
+        Request::Reload
+        | Request::DryRun { .. }
+        | Request::Maintenance { .. }
+        | Request::PutEnv(_)
+        | Request::PutMetric(_)
+        | Request::Ping => LIMIT,
+    };
+    carried_out(flag, message, socket, limit)
+}
+
+/// Everything about everything, as JSON.
+pub fn status(query: &Query, socket: &Path) -> Result<Vec<u8>, ClientError> {
+    carried_out(flag_of(query), bytes_of("GET", "/v3/status", ""), socket, LIMIT)
+}
+
+fn flag_of(query: &Query) -> &'static str {
+    match query {
+        Query::Status { .. } => "-status",
+        Query::Explain(_) => "-explain",
+        Query::Healthy(_) => "-healthy",
+        Query::Events => "-events",
+    }
+}
+
+fn carried_out(flag: &'static str, message: Vec<u8>, socket: &Path, limit: Duration) -> Result<Vec<u8>, ClientError> {
     let name = socket.to_string_lossy().into_owned();
     let unreachable = |source| ClientError::Unreachable { flag, socket: name.clone(), source };
-    let bytes = exchange(socket.to_owned(), message).map_err(unreachable)?;
+    let bytes = exchange(socket.to_owned(), message, limit).map_err(unreachable)?;
     let answer =
         parse(&bytes).map_err(|says| ClientError::Garbled { flag, socket: name.clone(), says: says.to_owned() })?;
     if (200..300).contains(&answer.status) {
-        return Ok(());
+        return Ok(answer.body);
     }
-    let body = String::from_utf8_lossy(&answer.body).trim_end().to_owned();
+    let body = reason(&answer.body);
     Err(ClientError::Refused { flag, socket: name, status: answer.status, body })
+}
+
+/// What a refusal says, be it text or JSON.
+fn reason(body: &[u8]) -> String {
+    let json = serde_json::from_slice::<serde_json::Value>(body).ok();
+    let error = json.as_ref().and_then(|json| json.get("error")?.as_str());
+    error.map_or_else(|| String::from_utf8_lossy(body).trim_end().to_owned(), str::to_owned)
+}
+
+/// Shows each event as it comes, after all that are remembered, until the other side or whoever reads them is gone.
+pub fn events(socket: &Path, mut show: impl FnMut(&str) -> io::Result<()>) -> Result<(), ClientError> {
+    let flag = flag_of(&Query::Events);
+    let name = socket.to_string_lossy().into_owned();
+    let unreachable = |source| ClientError::Unreachable { flag, socket: name.clone(), source };
+    let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
+    stream.write_all(&bytes_of("GET", "/v3/events?replay=all", "")).map_err(unreachable)?;
+    for line in BufReader::new(stream).lines() {
+        let line = line.map_err(unreachable)?;
+        let shown = line.strip_prefix("data: ").map_or(Ok(()), &mut show);
+        // Nobody reads on: as with any other tool, that is no error.
+        if shown.is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The flag that asks for it, and the bytes to send.
@@ -82,32 +137,47 @@ fn message(request: &Request) -> (&'static str, Vec<u8>) {
     let json = |values: &BTreeMap<String, String>| {
         serde_json::to_string(values).expect("a map of strings to strings is always JSON")
     };
+    let of_job = |job: &str, order: &str| format!("/v3/jobs/{}/{order}", percent_encode(job));
     let (flag, method, path, body) = match request {
-        Request::Reload => ("-reload", "POST", "/v3/reload", String::new()),
-        Request::Maintenance { enable: true } => ("-maintenance", "POST", "/v3/maintenance/enable", String::new()),
-        Request::Maintenance { enable: false } => ("-maintenance", "POST", "/v3/maintenance/disable", String::new()),
-        Request::PutEnv(variables) => ("-putenv", "POST", "/v3/environ", json(variables)),
-        Request::PutMetric(metrics) => ("-putmetric", "POST", "/v3/metric", json(metrics)),
-        Request::Ping => ("-ping", "GET", "/v3/ping", String::new()),
+        Request::Reload => ("-reload", "POST", "/v3/reload".to_owned(), String::new()),
+        Request::DryRun { .. } => ("-reload", "POST", "/v3/reload?dry-run".to_owned(), String::new()),
+        Request::Maintenance { enable } => {
+            let word = if *enable { "enable" } else { "disable" };
+            ("-maintenance", "POST", format!("/v3/maintenance/{word}"), String::new())
+        }
+        Request::PutEnv(variables) => ("-putenv", "POST", "/v3/environ".to_owned(), json(variables)),
+        Request::PutMetric(metrics) => ("-putmetric", "POST", "/v3/metric".to_owned(), json(metrics)),
+        Request::Ping => ("-ping", "GET", "/v3/ping".to_owned(), String::new()),
+        Request::Order { job, order: Order::Start } => ("-start", "POST", of_job(job, "start"), String::new()),
+        Request::Order { job, order: Order::Stop } => ("-stop", "POST", of_job(job, "stop"), String::new()),
+        Request::Order { job, order: Order::Restart } => ("-restart", "POST", of_job(job, "restart"), String::new()),
+        Request::Order { job, order: Order::Signal(signal) } => {
+            let body = json(&[("signal".to_owned(), signal.clone())].into());
+            ("-signal", "POST", of_job(job, "signal"), body)
+        }
     };
+    (flag, bytes_of(method, &path, &body))
+}
+
+fn bytes_of(method: &str, path: &str, body: &str) -> Vec<u8> {
     let length = if method == "GET" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: control\r\nConnection: close\r\nContent-Type: application/json\r\n{length}\r\n"
     );
-    (flag, (head + &body).into_bytes())
+    (head + body).into_bytes()
 }
 
 /// Everything that comes back. On a thread of its own, since nothing else limits the time that a connect takes.
-fn exchange(socket: PathBuf, message: Vec<u8>) -> io::Result<Vec<u8>> {
+fn exchange(socket: PathBuf, message: Vec<u8>, limit: Duration) -> io::Result<Vec<u8>> {
     let (done, answer) = mpsc::channel();
     std::thread::Builder::new().spawn(move || {
         // Nobody waits for it any more: the time is up.
         drop(done.send(talk(&socket, &message)));
     })?;
-    match answer.recv_timeout(LIMIT) {
+    match answer.recv_timeout(limit) {
         Ok(answer) => answer,
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", LIMIT.as_secs())))
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", limit.as_secs())))
         }
     }
 }

@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod logging;
 mod template;
+mod views;
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
@@ -13,16 +14,19 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use containerpilot_actors::addresses::Host;
 
 use boot::BootError;
-use cli::{Command, Invocation};
+use cli::{Command, Invocation, Query, Request};
 use config::{Loaded, Source};
 use template::Environment;
 
 /// Neither a wrong command line nor an instance that ended by itself.
 const FAILED: u8 = 1;
+/// How often `-status -watch` looks.
+const REDRAW: Duration = Duration::from_secs(1);
 /// A wrong command line.
 const USAGE: u8 = 2;
 
@@ -38,6 +42,10 @@ enum Failure {
     Host(#[source] io::Error),
     #[error("cannot write the rendered config to `{path}`")]
     Write { path: String, source: io::Error },
+    #[error("cannot understand the answer")]
+    Answer(#[source] serde_json::Error),
+    #[error("there is no job `{0}`")]
+    NoJob(String),
     #[error(transparent)]
     Client(#[from] client::ClientError),
     #[error(transparent)]
@@ -73,10 +81,12 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
         Command::Validate => return Ok(validated(&load(&source()?, &environment)?)),
         Command::Request(request) => {
             let loaded = load(&source()?, &environment)?;
-            client::send(&request, &loaded.spec.control.socket)?;
-            if request == cli::Request::Ping {
-                print(io::stdout(), "ok\n");
-            }
+            let answer = client::send(&request, &loaded.spec.control.socket)?;
+            return carried_out(&request, &answer);
+        }
+        Command::Query(query) => {
+            let loaded = load(&source()?, &environment)?;
+            return answered(&query, &loaded.spec.control.socket);
         }
         Command::Run => {
             let source = source()?;
@@ -92,6 +102,71 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
             print(io::stderr(), &says);
             return Ok(USAGE);
         }
+    }
+    Ok(0)
+}
+
+/// Says what there is to say of a request that was carried out; the exit status.
+fn carried_out(request: &Request, answer: &[u8]) -> Result<u8, Failure> {
+    match request {
+        // 3.8: silence
+        Request::Reload | Request::Maintenance { .. } | Request::PutEnv(_) | Request::PutMetric(_) => {}
+        Request::Ping => print(io::stdout(), "ok\n"),
+        Request::DryRun { json: true } => print(io::stdout(), &String::from_utf8_lossy(answer)),
+        Request::DryRun { json: false } => print(io::stdout(), &understood::<views::Diff>(answer)?.lines()),
+        Request::Order { order, .. } => {
+            let job: views::Job = understood(answer)?;
+            print(io::stdout(), &format!("{}\n", job.explanation));
+            let started = matches!(order, cli::Order::Start | cli::Order::Restart);
+            return Ok(if started && !job.came_up() { FAILED } else { 0 });
+        }
+    }
+    Ok(0)
+}
+
+fn understood<T: serde::de::DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(answer).map_err(Failure::Answer)
+}
+
+/// Shows what was asked for; the exit status.
+fn answered(query: &Query, socket: &Path) -> Result<u8, Failure> {
+    let status = || understood::<views::Status>(&client::status(query, socket)?);
+    let find = |status: views::Status, name: &str| {
+        let job = status.jobs.into_iter().find(|job| job.name == name);
+        job.ok_or_else(|| Failure::NoJob(name.to_owned()))
+    };
+    match query {
+        Query::Status { json, watch: false } => {
+            let answer = client::status(query, socket)?;
+            let text = if *json {
+                String::from_utf8_lossy(&answer).into()
+            } else {
+                understood::<views::Status>(&answer)?.table()
+            };
+            print(io::stdout(), &text);
+        }
+        Query::Status { watch: true, .. } => {
+            // From the top, and nothing of before beside or below; until whoever watches is gone.
+            let redrawn = |table: String| format!("\x1b[H{}\x1b[J", table.replace('\n', "\x1b[K\n"));
+            while io::stdout().write_all(redrawn(status()?.table()).as_bytes()).is_ok() && io::stdout().flush().is_ok()
+            {
+                std::thread::park_timeout(REDRAW);
+            }
+        }
+        Query::Explain(name) => print(io::stdout(), &format!("{}\n", find(status()?, name)?.explanation)),
+        Query::Healthy(name) => {
+            let status = status()?;
+            let jobs = match name {
+                Some(name) => vec![find(status, name)?],
+                None => status.jobs,
+            };
+            let ill: Vec<_> = jobs.iter().filter(|job| !job.is_well()).collect();
+            for job in &ill {
+                print(io::stdout(), &format!("{}\n", job.explanation));
+            }
+            return Ok(if ill.is_empty() { 0 } else { FAILED });
+        }
+        Query::Events => client::events(socket, |event| writeln!(io::stdout(), "{event}"))?,
     }
     Ok(0)
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use nix::sys::socket::SockaddrStorage;
+use crate::sys;
 
 /// An address of a network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,24 +26,17 @@ pub struct Host {
 impl Host {
     /// Asks the kernel.
     pub fn read() -> io::Result<Self> {
-        let name = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Self { name, addresses: interface_addresses()? })
+        Ok(Self { name: sys::host_name(), addresses: interface_addresses()? })
     }
 }
 
 /// The addresses of all interfaces, as the kernel lists them: by interface, IPv4 before IPv6.
 pub fn interface_addresses() -> io::Result<Vec<InterfaceAddress>> {
     let mut addresses = Vec::new();
-    for found in nix::ifaddrs::getifaddrs()? {
-        let Some(address) = found.address.as_ref().and_then(ip) else { continue };
+    for (label, address) in sys::addresses()? {
         // An address may have a label of its own, `eth0:web`; no name of an interface holds a colon.
-        let interface = found.interface_name.split(':').next().unwrap_or_default().to_owned();
+        let interface = label.split(':').next().unwrap_or_default().to_owned();
         addresses.push(InterfaceAddress { interface, address });
     }
     Ok(addresses)
-}
-
-fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }

@@ -52,7 +52,10 @@ impl HealthCheckActor {
         log: &Logger,
         guard: Option<PanicGuard>,
     ) -> Self {
-        let launch = |exec| Arc::new(Launch { exec, env: job.env.clone().into(), output: health.output.clone() });
+        let launch = |exec| {
+            let (env, output) = (job.env.clone().into(), health.output.clone());
+            Arc::new(Launch { exec, env, output, tells_last_words: health.failures.is_some() })
+        };
         let owner = Owner::Check(job.name.clone());
         Self {
             launch: health.exec.clone().map(launch),
@@ -172,6 +175,10 @@ impl Handler<RunReport> for HealthCheckActor {
     fn handle(&mut self, report: RunReport, ctx: &mut Self::Context) {
         match report.fact {
             RunFact::Started(_) => self.began = Some(Instant::now()),
+            RunFact::Said(words) => {
+                let actions = self.policy.said(report.run, words);
+                self.perform(actions, ctx);
+            }
             RunFact::Ended(end) => {
                 if let Some(began) = self.began.take() {
                     self.durations.record(began.elapsed().as_secs_f64());

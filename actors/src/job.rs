@@ -64,7 +64,14 @@ impl JobActor {
         log: &Logger,
         guard: Option<PanicGuard>,
     ) -> Self {
-        let launch = |exec| Arc::new(Launch { exec, env: spec.env.clone().into(), output: spec.output.clone() });
+        let launch = |exec| {
+            Arc::new(Launch {
+                exec,
+                env: spec.env.clone().into(),
+                output: spec.output.clone(),
+                tells_last_words: false,
+            })
+        };
         Self {
             name: spec.name.clone(),
             launch: spec.exec.clone().map(launch),
@@ -201,6 +208,7 @@ impl Handler<RunReport> for JobActor {
 
     fn handle(&mut self, report: RunReport, ctx: &mut Self::Context) {
         match report.fact {
+            RunFact::Said(_) => {}
             RunFact::Started(pid) => {
                 self.pid = Some(pid);
                 self.began = Some(Instant::now());
@@ -229,7 +237,15 @@ impl Handler<JobCommand> for JobActor {
     type Result = ();
 
     fn handle(&mut self, command: JobCommand, ctx: &mut Self::Context) {
+        if let JobCommand::Signal(number) = command {
+            if let Some(run) = self.policy.current_run() {
+                self.signal(run, GroupSignal::Number(number));
+            }
+            return;
+        }
         self.ask(ctx, |policy| match command {
+            JobCommand::Signal(_) => Vec::new(),
+            JobCommand::Start => policy.start_now(Self::now()),
             JobCommand::ShutDown { start_may_come } => policy.shutdown(start_may_come, Self::now()),
             JobCommand::StandDown => policy.stand_down(),
             JobCommand::Stop => policy.stop(),

@@ -2,6 +2,7 @@
 //!
 //! It starts from plain values (`spec`) and knows nothing of JSON5, templates, flags or files.
 
+pub mod address_watcher;
 pub mod addresses;
 pub mod bus;
 pub mod consul_agent;
@@ -12,6 +13,7 @@ pub mod guard;
 pub mod health_check;
 pub mod http;
 pub mod job;
+pub mod journal;
 pub mod messages;
 pub mod metrics;
 pub mod output;
@@ -22,6 +24,7 @@ pub mod random;
 pub mod reaper;
 pub mod signal_handler;
 pub mod spec;
+pub mod status;
 pub mod supervisor;
 pub mod sys;
 pub mod telemetry;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::mpsc;
 
 use crate::consul_agent::RequestError;
 use crate::control::Socket;
@@ -62,6 +63,8 @@ pub struct Launch {
     pub env: Arc<[(OsString, Option<OsString>)]>,
     /// What becomes of its output.
     pub output: OutputSpec,
+    /// Whether its last words are to be reported, unless they are raw.
+    pub tells_last_words: bool,
 }
 
 /// What the reaper does. Commands for runs that have ended are ignored.
@@ -126,6 +129,8 @@ pub enum RunFact {
     Started(i32),
     /// It is over.
     Ended(RunEnd),
+    /// The last that it wrote; comes about when its end does.
+    Said(String),
 }
 
 /// No process below us is left.
@@ -146,6 +151,10 @@ pub enum JobCommand {
     StandDown,
     /// Stop for good.
     Stop,
+    /// Run now, whatever it waits for; nothing if it runs.
+    Start,
+    /// A signal to its process group, if it has one.
+    Signal(i32),
 }
 
 /// A health check has found something.
@@ -221,6 +230,57 @@ pub enum ReloadError {
     #[error("containerpilot is about to end")]
     Ending,
 }
+
+/// What somebody asks of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "Result<(), OrderError>")]
+pub struct JobOrder {
+    /// Of which.
+    pub job: JobName,
+    /// What.
+    pub order: Order,
+}
+
+/// What somebody asks of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Run now, whatever it waits for.
+    Start,
+    /// Stop, until it is started by hand or a reload changes it.
+    Stop,
+    /// Stop, and run anew.
+    Restart,
+    /// A signal to its process group.
+    Signal(i32),
+}
+
+/// Why an order was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// There is no such job.
+    #[error("there is no such job")]
+    Unknown,
+    /// It is just being stopped.
+    #[error("it is being stopped")]
+    Stopping,
+    /// Everything ends.
+    #[error("containerpilot is about to end")]
+    Ending,
+}
+
+/// Show me what happens from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "Followed")]
+pub struct Follow {
+    /// How many of the last events to begin with.
+    pub replay: usize,
+    /// Only events with a larger number.
+    pub after: u64,
+}
+
+/// Events as they happen, ready to be sent to a viewer.
+#[derive(Debug)]
+pub struct Followed(pub mpsc::Receiver<Arc<[u8]>>);
 
 /// The other jobs are others now.
 #[derive(Clone, Debug, Message)]
@@ -395,6 +455,11 @@ pub enum CatalogCommand {
     /// Do nothing more.
     Abandon,
 }
+
+/// The interfaces of a service have another address now.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct AddressChanged(pub JobName, pub IpAddr);
 
 /// The catalog has nothing of us any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]

@@ -100,6 +100,7 @@ struct Running {
     run: RunId,
     report: Recipient<RunReport>,
     captured: bool,
+    tells_last_words: bool,
 }
 
 /// See the module.
@@ -132,7 +133,8 @@ impl Reaper {
                 self.pids.insert((owner.clone(), run), pid);
                 let captured = !launch.output.raw;
                 report.do_send(RunReport { run, fact: RunFact::Started(pid) });
-                self.by_pid.insert(pid, Running { owner, run, report, captured });
+                let tells_last_words = launch.tells_last_words;
+                self.by_pid.insert(pid, Running { owner, run, report, captured, tells_last_words });
             }
             Err(error) => {
                 let end = RunEnd::NotStarted { code: error.code(), reason: error.to_string().into() };
@@ -167,8 +169,9 @@ impl Reaper {
             stderr: Some(child_stderr.as_fd()),
         };
         let pid = sys::spawn(&program, &args, &env, &streams).map_err(refused)?;
-        let output = launch.output.clone();
-        if let Err(errno) = self.pump.attach(Captured { owner: owner.clone(), run, pid, stdout, stderr, output }) {
+        let (output, keeps_last_words) = (launch.output.clone(), launch.tells_last_words);
+        let captured = Captured { owner: owner.clone(), run, pid, stdout, stderr, output, keeps_last_words };
+        if let Err(errno) = self.pump.attach(captured) {
             warn!(self.log, "cannot read the output of {}: {}", owner, sys::describe(errno));
         }
         Ok(pid)
@@ -204,8 +207,12 @@ impl Reaper {
             let Some(running) = running else { continue };
             debug!(self.log, "process ended"; "owner" => %running.owner, "process" => ended.pid, "exit" => %ended.exit);
             self.forget(&running.owner, running.run, ended.pid);
-            if running.captured {
-                self.pump.ended(running.owner, running.run);
+            match (running.captured, running.tells_last_words) {
+                (true, true) => {
+                    self.pump.ended_with_last_words(running.owner, running.run, running.report.clone());
+                }
+                (true, false) => self.pump.ended(running.owner, running.run),
+                (false, _) => {}
             }
             let fact = RunFact::Ended(RunEnd::Exited(ended.exit));
             running.report.do_send(RunReport { run: running.run, fact });

@@ -1,17 +1,20 @@
 //! Starts everything, ends everything, and notices actors that died. What is due when is decided in `policy::shutdown`.
 
 mod catalog_change;
+mod orders;
 mod reload;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::File;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix::prelude::*;
-use slog::{Logger, debug, error, info, warn};
+use slog::{Logger, debug, error, warn};
 use tokio::sync::oneshot;
 
+use crate::address_watcher::{AddressWatcher, PickAddress, WatchAddresses};
 use crate::bus::EventBus;
 use crate::consul_agent::{ConsulAgent, ConsulClient};
 use crate::control::{ControlNeighbours, ControlServer};
@@ -19,10 +22,11 @@ use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::guard::PanicGuard;
 use crate::health_check::{HealthCheckActor, ReportTo};
 use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
+use crate::journal::Journal;
 use crate::messages::{
-    ActorId, ActorPanicked, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand, ControlClosed,
-    ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery, ReaperCommand, StopWatching,
-    SupervisorCommand, WatchEntry,
+    ActorId, ActorPanicked, AddressChanged, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand,
+    ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery,
+    ReaperCommand, StopWatching, SupervisorCommand, WatchEntry,
 };
 use crate::metrics::Metrics;
 use crate::output::Pump;
@@ -35,6 +39,7 @@ use crate::sys::SignalFd;
 use crate::telemetry::{TelemetryNeighbours, TelemetryServer};
 use crate::watch::{ReplaceContacts, WatchActor, WatchNeighbours};
 
+use orders::Orders;
 pub use reload::Loader;
 use reload::Reloads;
 
@@ -59,6 +64,8 @@ pub struct Resources {
     pub log: Logger,
     /// Told the exit status once everything is over.
     pub finished: oneshot::Sender<u8>,
+    /// Knows what interface specs mean.
+    pub pick_address: PickAddress,
 }
 
 struct ForCore {
@@ -77,6 +84,7 @@ struct Core {
     bus: Addr<EventBus>,
     reaper: Recipient<ReaperCommand>,
     metrics: Addr<Metrics>,
+    journal: Addr<Journal>,
 }
 
 struct Catalog {
@@ -102,7 +110,9 @@ pub struct Supervisor {
     finished: Option<oneshot::Sender<u8>>,
     code: u8,
     core: Option<Core>,
+    pick_address: PickAddress,
     catalog: Option<Catalog>,
+    addresses: Option<Addr<AddressWatcher>>,
     jobs: HashMap<JobName, Addr<JobActor>>,
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
     /// In the config's order, as long as there is a catalog; each with a number of its own.
@@ -115,6 +125,7 @@ pub struct Supervisor {
     /// Ours, with the changes made so far: the config is rendered with it.
     environment: BTreeMap<OsString, OsString>,
     reloads: Reloads,
+    orders: Orders,
     ending: Option<Ending>,
 }
 
@@ -127,7 +138,7 @@ impl std::fmt::Debug for Supervisor {
 impl Supervisor {
     /// Nothing has started; that happens when the actor does.
     pub fn new(spec: Spec, resources: Resources) -> Self {
-        let Resources { load, mut environment, nothing, pump, signals, log, finished } = resources;
+        let Resources { load, mut environment, nothing, pump, signals, log, finished, pick_address } = resources;
         let own_environment = environment.iter().cloned().collect();
         environment.push(("CONTAINERPILOT_PID".into(), std::process::id().to_string().into()));
         environment.extend(addresses(&spec));
@@ -140,7 +151,9 @@ impl Supervisor {
             finished: Some(finished),
             code: 0,
             core: None,
+            pick_address,
             catalog: None,
+            addresses: None,
             jobs: HashMap::new(),
             checks: HashMap::new(),
             watches: Vec::new(),
@@ -151,6 +164,7 @@ impl Supervisor {
             load,
             environment: own_environment,
             reloads: Reloads::default(),
+            orders: Orders::default(),
             ending: None,
         }
     }
@@ -180,7 +194,9 @@ impl Supervisor {
         let metrics = Metrics::new(self.log.clone(), guard).start();
         let telemetry = self.spec.telemetry.as_ref();
         metrics.do_send(MetricCommand::Define(telemetry.map(|spec| spec.metrics.clone()).unwrap_or_default()));
-        self.core = Some(Core { bus, reaper, metrics });
+        let journal = Journal::new(Self::guard(ActorId::Core("journal"), ctx)).start();
+        bus.do_send(BusCommand::Tap { codes: &[], to: journal.clone().recipient() });
+        self.core = Some(Core { bus, reaper, metrics, journal });
     }
 
     fn start_control(&mut self, ctx: &Context<Self>) {
@@ -188,6 +204,9 @@ impl Supervisor {
         let neighbours = ControlNeighbours {
             supervisor: ctx.address().recipient(),
             reloads: ctx.address().recipient(),
+            overview: ctx.address().recipient(),
+            orders: ctx.address().recipient(),
+            journal: core.journal.clone().recipient(),
             metrics: core.metrics.clone().recipient(),
         };
         let guard = Self::guard(ActorId::Control, ctx);
@@ -291,8 +310,8 @@ impl Supervisor {
         };
         let guard = Self::guard(ActorId::Catalog, ctx);
         let agent = ConsulAgent::new(client.clone(), self.maintenance, inherited, &self.log, guard).start();
-        if let Some(telemetry) = &self.spec.telemetry {
-            agent.do_send(CatalogCommand::AdvertiseAlways(telemetry.service.clone()));
+        if let Some(service) = telemetry_service(&self.spec) {
+            agent.do_send(CatalogCommand::AdvertiseAlways(service));
         }
         self.catalog = Some(Catalog { client, agent });
     }
@@ -300,6 +319,28 @@ impl Supervisor {
     fn advertise(&self, job: &JobSpec) {
         if let (Some(catalog), Some(service)) = (&self.catalog, &job.service) {
             catalog.agent.do_send(CatalogCommand::Advertise(service.clone()));
+        }
+    }
+
+    /// Has the addresses of all services followed; the one that telemetry listens at stays.
+    fn watch_addresses(&mut self, ctx: &Context<Self>) {
+        let services = self.spec.jobs.iter().filter_map(|job| job.service.clone()).collect();
+        let (pick, log) = (self.pick_address, &self.log);
+        let start = || AddressWatcher::new(pick, ctx.address().recipient(), log).start();
+        self.addresses.get_or_insert_with(start).do_send(WatchAddresses(services));
+    }
+
+    /// The definition of a job stays what it was when only its address is another one.
+    fn readdress(&mut self, name: &JobName, address: IpAddr) {
+        let job = self.spec.jobs.iter_mut().find(|job| job.name == *name);
+        let Some(service) = job.and_then(|job| job.service.as_mut()) else { return };
+        service.address = address;
+        let change = (address_variable(service), Some(address.to_string().into()));
+        if let Some(core) = &self.core {
+            core.reaper.do_send(ReaperCommand::PutEnv(vec![change]));
+        }
+        if let Some(catalog) = &self.catalog {
+            catalog.agent.do_send(CatalogCommand::Readdress(name.clone(), address));
         }
     }
 
@@ -439,16 +480,22 @@ impl Supervisor {
     }
 }
 
+/// Telemetry as a service; at a port that nobody knows beforehand it is none.
+fn telemetry_service(spec: &Spec) -> Option<ServiceSpec> {
+    spec.telemetry.as_ref().map(|telemetry| telemetry.service.clone()).filter(|service| service.port > 0)
+}
+
 /// The environment variables that tell where services are.
 fn addresses(spec: &Spec) -> Vec<(OsString, OsString)> {
     let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
     let telemetry = spec.telemetry.as_ref().map(|telemetry| &telemetry.service);
-    let variable = |service: &ServiceSpec| {
-        // 3.8: upper case, and `-` as `_`
-        let word = service.name.to_uppercase().replace('-', "_");
-        (format!("CONTAINERPILOT_{word}_IP").into(), service.address.to_string().into())
-    };
+    let variable = |service: &ServiceSpec| (address_variable(service), service.address.to_string().into());
     services.chain(telemetry).map(variable).collect()
+}
+
+/// 3.8: upper case, and `-` as `_`
+fn address_variable(service: &ServiceSpec) -> OsString {
+    format!("CONTAINERPILOT_{}_IP", service.name.to_uppercase().replace('-', "_")).into()
 }
 
 /// How a job is told to stop while others go on.
@@ -470,12 +517,20 @@ impl Actor for Supervisor {
         }
         self.start_control(ctx);
         self.start_telemetry(ctx);
-        info!(self.log, "supervising {} jobs", self.spec.jobs.len());
         self.publish(Event::STARTUP);
+        self.watch_addresses(ctx);
         for watch in self.spec.watches.clone() {
             let started = self.start_watch(&watch, ctx);
             self.watches.extend(started);
         }
+    }
+}
+
+impl Handler<AddressChanged> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, changed: AddressChanged, _ctx: &mut Self::Context) {
+        self.readdress(&changed.0, changed.1);
     }
 }
 
@@ -512,6 +567,7 @@ impl Handler<Event> for Supervisor {
         if let Event { code: EventCode::Stopped, source: Source::Job(name) } = &event {
             let step = self.reloads.policy.stopped(name);
             self.perform_step(step, ctx);
+            self.ordered_job_stopped(name);
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -473,4 +474,36 @@ pub fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
     setsockopt(socket, sockopt::TcpKeepInterval, &5)?;
     setsockopt(socket, sockopt::TcpKeepCount, &3)?;
     Ok(())
+}
+
+/// Who we are.
+pub fn user_id() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+/// The number of a signal by its name, with or without `SIG`, or by its number.
+pub fn signal_number(name: &str) -> Option<i32> {
+    if let Ok(number) = name.parse::<i32>() {
+        return (1..=libc::SIGRTMAX()).contains(&number).then_some(number);
+    }
+    let word = name.to_ascii_uppercase();
+    let full = if word.starts_with("SIG") { word } else { format!("SIG{word}") };
+    full.parse::<Signal>().ok().map(|signal| signal as i32)
+}
+
+/// What this machine calls itself; empty if nothing.
+pub fn host_name() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The addresses of all interfaces with their labels, as the kernel lists them: by interface, IPv4 before IPv6.
+pub fn addresses() -> io::Result<Vec<(String, IpAddr)>> {
+    let mut addresses = Vec::new();
+    for found in nix::ifaddrs::getifaddrs()? {
+        let Some(address) = &found.address else { continue };
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        let address = v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())));
+        addresses.extend(address.map(|address| (found.interface_name, address)));
+    }
+    Ok(addresses)
 }

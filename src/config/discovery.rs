@@ -6,15 +6,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use containerpilot_actors::addresses::Host;
+use containerpilot_actors::addresses::{Host, InterfaceAddress};
+use containerpilot_actors::consul_agent::client_config;
 use containerpilot_actors::spec::{
-    CatalogSpec, ConsulSpec, MetricKind, MetricSpec, ServiceSpec, TelemetrySpec, TlsSpec,
+    CatalogSpec, ConsulSpec, MetricKind, MetricSpec, ServiceSpec, TaggedAddress, TelemetrySpec, TlsSpec, Weights,
 };
 
 use super::interfaces::{self, InterfaceSpec};
 use super::lower_v3::{Surroundings, item_problem};
 use super::node::{Node, Value, shortened};
-use super::raw_v3::{Consul, Field, Metric, Telemetry, Tls};
+use super::problem::Problem;
+use super::raw_v3::{Consul, Field, Metric, TaggedAddress as RawTaggedAddress, Telemetry, Tls, Weights as RawWeights};
 use super::reader::{Reader, Scope, go_boolean, text};
 use crate::template::Environment;
 
@@ -24,8 +26,11 @@ const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
 const TELEMETRY_NAME: &str = "containerpilot";
 const TELEMETRY_PORT: u16 = 9090;
 const TELEMETRY_TTL: Duration = Duration::from_secs(15);
-/// The pace of its heartbeats.
 const TELEMETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// What Consul takes of `meta`.
+const MOST_META: usize = 64;
+const LONGEST_META_KEY: usize = 128;
+const LONGEST_META_VALUE: usize = 512;
 /// What we measure ourselves.
 const BUILT_IN: [&str; 9] = [
     "containerpilot_events",
@@ -76,6 +81,107 @@ pub fn address(scope: &Scope, field: Field<'_>, host: &Host, reader: &mut Reader
         reader.problem(scope, field, format!("no network interface matches {} (there are: {here})", specs.join(", ")));
     }
     (written, picked)
+}
+
+/// The address that interfaces as written pick of those that there are now.
+pub fn pick_address(written: &[String], addresses: &[InterfaceAddress]) -> Option<IpAddr> {
+    let parse = |spec: &str| InterfaceSpec::parse(spec);
+    let specs: Vec<InterfaceSpec> = match written {
+        [] => interfaces::DEFAULT.into_iter().filter_map(parse).collect(),
+        written => written.iter().filter_map(|spec| parse(spec)).collect(),
+    };
+    interfaces::pick(&specs, addresses)
+}
+
+/// What else the catalog keeps of a service, by key.
+pub fn meta(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<(String, String)> {
+    let mut meta: Vec<(String, String)> = Vec::new();
+    for (key, node) in entries(scope, field, "an object of texts by key", reader) {
+        let path = format!("{}.{}", scope.path_of(field), shortened(key));
+        let is_sign = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if key.is_empty() || key.len() > LONGEST_META_KEY || !key.chars().all(is_sign) {
+            let says = format!("is no key for Consul (up to {LONGEST_META_KEY} letters, digits, `-` and `_`)");
+            reader.problems.push(Problem::key(node, path, says));
+            continue;
+        }
+        match text(node) {
+            Some(value) if value.len() <= LONGEST_META_VALUE => {
+                meta.retain(|(other, _)| other != key);
+                meta.push((key.clone(), value));
+            }
+            Some(_) => {
+                let says = format!("has more than the {LONGEST_META_VALUE} bytes that Consul takes");
+                reader.problems.push(Problem::value(node, path, says));
+            }
+            None => reader.problems.push(Problem::value(node, path, format!("is {}, not a string", node.kind()))),
+        }
+    }
+    if meta.len() > MOST_META {
+        reader.problem(scope, field, format!("has {} keys, Consul takes {MOST_META}", meta.len()));
+    }
+    meta
+}
+
+/// How much DNS prefers a service.
+pub fn weights(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Weights> {
+    const ACCEPTED: &str = "a weight (a number up to 65535)";
+    let (scope, raw) = reader.block::<RawWeights<'_>>(scope, field)?;
+    let mut weight = |field: Field<'_>| {
+        let written = reader.integer(&scope, field, ACCEPTED)?;
+        let weight = u16::try_from(written).ok();
+        if weight.is_none() {
+            reader.refuse(&scope, field, ACCEPTED);
+        }
+        weight
+    };
+    // Consul's defaults
+    let (passing, warning) = (weight(raw.passing).unwrap_or(1), weight(raw.warning).unwrap_or(1));
+    Some(Weights { passing, warning })
+}
+
+/// More addresses of a service, by tag: an address, or an object with another port.
+pub fn tagged_addresses(
+    scope: &Scope,
+    field: Field<'_>,
+    port: Option<u16>,
+    reader: &mut Reader,
+) -> Vec<(String, TaggedAddress)> {
+    const PORT: &str = "a port (a number from 1 to 65535)";
+    let mut found: Vec<(String, TaggedAddress)> = Vec::new();
+    for (tag, node) in entries(scope, field, "an object of addresses by tag", reader) {
+        let inner = Scope::new(format!("{}.{}", scope.path_of(field), shortened(tag)), node);
+        let place = if let Value::String(address) = &node.value {
+            Some((address.clone(), port))
+        } else if let Some(raw) = reader.read::<RawTaggedAddress<'_>>(&inner, node) {
+            let written = reader.integer(&inner, raw.port, PORT);
+            let its_port = written.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
+            if written.is_some() && its_port.is_none() {
+                reader.refuse(&inner, raw.port, PORT);
+            }
+            if raw.address.node.is_none() {
+                reader.refuse(&inner, raw.address, "an address");
+            }
+            reader.string(&inner, raw.address).map(|address| (address, its_port.or(port)))
+        } else {
+            None
+        };
+        if let Some((address, Some(port))) = place {
+            found.retain(|(other, _)| other != tag);
+            found.push((tag.clone(), TaggedAddress { address, port }));
+        }
+    }
+    found
+}
+
+fn entries<'a>(scope: &Scope, field: Field<'a>, accepted: &str, reader: &mut Reader) -> &'a [(String, Node)] {
+    let Some(node) = field.node else { return &[] };
+    match &node.value {
+        Value::Object(entries) => entries,
+        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::String(_) | Value::List(_) => {
+            reader.problem(scope, field, format!("is {}, not {accepted}", node.kind()));
+            &[]
+        }
+    }
 }
 
 /// One text or a list of them, and whether all could be read.
@@ -244,21 +350,42 @@ pub fn catalog(scope: &Scope, field: Field<'_>, environment: &Environment, reade
         }
     };
     let token = raw.and_then(|raw| token(&inner, raw.token, reader));
-    let token = variable(environment, "CONSUL_HTTP_TOKEN").or(token).map(|token| token.trim().to_owned());
+    let token_file = raw.and_then(|raw| reader.string(&inner, raw.token_file));
+    if let (Some(raw), Some(_), Some(_)) = (raw, &token, &token_file) {
+        reader.problem(&inner, raw.token_file, "cannot be beside `token`, there is one of them at most");
+    }
+    // The environment goes before the config, of which at most one says something.
+    let file_of_environment = variable(environment, "CONSUL_HTTP_TOKEN_FILE");
+    let token = variable(environment, "CONSUL_HTTP_TOKEN")
+        .or_else(|| token.filter(|_| file_of_environment.is_none()))
+        .map(|token| token.trim().to_owned())
+        .filter(|token| !token.is_empty());
+    let token_file = file_of_environment.or(token_file).filter(|_| token.is_none()).map(PathBuf::from);
+    if let Some(path) = &token_file
+        && let Err(cause) = fs::read_to_string(path)
+    {
+        let says = format!("cannot read `{}`: {cause}", shortened(&path.to_string_lossy()));
+        reader.problem(&inner, raw.map_or(field, |raw| raw.token_file), says);
+    }
     if token.as_ref().is_some_and(|token| token.chars().any(char::is_control)) {
         reader.problem(&inner, raw.map_or(field, |raw| raw.token), "the token has a control character in it");
     }
-    let tls = match raw.and_then(|raw| reader.block::<Tls<'_>>(&inner, raw.tls)) {
-        Some((scope, raw)) => tls(&scope, Some(&raw), environment, reader),
-        None => tls(&inner, None, environment, reader),
+    let problems = reader.problems.len();
+    let (tls_scope, tls) = match raw.and_then(|raw| reader.block::<Tls<'_>>(&inner, raw.tls)) {
+        Some((scope, raw)) => {
+            let tls = tls(&scope, Some(&raw), environment, reader);
+            (scope, tls)
+        }
+        None => (inner.clone(), tls(&inner, None, environment, reader)),
     };
-    Some(CatalogSpec::Consul(ConsulSpec {
-        address,
-        https,
-        token: token.filter(|token| !token.is_empty()),
-        token_file: None,
-        tls,
-    }))
+    // The files are there; whether they fit each other shows when they are put to use.
+    if https
+        && reader.problems.len() == problems
+        && let Err(cause) = client_config(&tls)
+    {
+        reader.problem_with(&tls_scope, cause.to_string());
+    }
+    Some(CatalogSpec::Consul(ConsulSpec { address, https, token, token_file, tls }))
 }
 
 /// The value of an environment variable that is set and not empty.

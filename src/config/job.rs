@@ -305,6 +305,9 @@ fn service(
     let tags = reader.strings(scope, raw.tags);
     let initial_status = reader.string(scope, raw.initial_status);
     let consul = reader.block::<JobConsul<'_>>(scope, raw.consul);
+    let meta = discovery::meta(scope, raw.meta, reader);
+    let weights = discovery::weights(scope, raw.weights, reader);
+    let tagged_addresses = discovery::tagged_addresses(scope, raw.tagged_addresses, port, reader);
     let (enable_tag_override, deregister) = match &consul {
         Some((scope, raw)) => (
             reader.boolean(scope, raw.enable_tag_override).unwrap_or(false),
@@ -341,8 +344,8 @@ fn service(
         interval: health?.interval,
         enable_tag_override,
         deregister_critical_after: deregister,
-        meta: Vec::new(),
-        weights: None,
-        tagged_addresses: Vec::new(),
+        meta,
+        weights,
+        tagged_addresses,
     })
 }

@@ -113,18 +113,16 @@ fn watches(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<WatchSpe
         let Some(raw) = reader.read::<Watch<'_>>(&scope, node) else { continue };
         let name = service_name(&unnamed, raw.name, reader);
         let interval = reader.seconds(&scope, raw.interval);
-        let tag = reader.string(&scope, raw.tag);
+        let mut tags: Vec<String> = reader.string(&scope, raw.tag).into_iter().collect();
+        tags.extend(reader.strings(&scope, raw.tags));
+        let stale = reader.boolean(&scope, raw.stale).unwrap_or(false);
+        let min_instances =
+            reader.count(&scope, raw.min_instances, "a number of instances, at least 1").unwrap_or(1) as usize;
+        let debounce = reader.duration(&scope, raw.debounce, Duration::ZERO).unwrap_or_default();
         let dc = reader.string(&scope, raw.dc);
         if let (Some(name), Some(interval)) = (name, interval) {
-            watches.push(WatchSpec {
-                name: WatchName::new(name),
-                interval,
-                tags: tag.into_iter().collect(),
-                dc,
-                stale: false,
-                min_instances: 1,
-                debounce: Duration::ZERO,
-            });
+            let name = WatchName::new(name);
+            watches.push(WatchSpec { name, interval, tags, dc, stale, min_instances, debounce });
         }
     }
     watches

@@ -29,6 +29,7 @@ use node::Node;
 use positions::Position;
 use reader::Reader;
 
+pub use discovery::pick_address;
 pub use reader::go_boolean;
 
 /// A config has six levels; whoever has more than these has made a mistake, or wants our stack to overflow.
@@ -125,12 +126,27 @@ fn parse_json5(name: &str, text: &str) -> Result<Node, ConfigError> {
     }
     let root: Node = json5::from_str(text).map_err(|cause| {
         let position = match cause.position() {
-            Some(json5::Position { line, column }) => Position { line: line + 1, column: column + 1 },
-            None => positions::position(text, text.len()),
+            // Of what ends too early, the parser tells the place only where a bracket is not closed.
+            Some(json5::Position { line, column }) if !ends_within_a_value(&cause) => {
+                Position { line: line + 1, column: column + 1 }
+            }
+            Some(_) | None => positions::position(text, text.len()),
         };
         error(position, syntax_message(&cause))
     })?;
     Ok(root.numbered())
+}
+
+/// Whether the text ends, but not just for want of a closing bracket.
+fn ends_within_a_value(cause: &json5::Error) -> bool {
+    use json5::ErrorCode::{EofParsingArray, EofParsingObject};
+    let code = cause.code();
+    code.is_some_and(|code| !matches!(code, EofParsingArray | EofParsingObject) && eof(&code.to_string()).is_some())
+}
+
+/// What a text ends within, if that is what the parser says.
+fn eof(says: &str) -> Option<&str> {
+    says.strip_prefix("EOF parsing ")
 }
 
 /// What the parser says, without the place.
@@ -139,8 +155,11 @@ fn syntax_message(cause: &json5::Error) -> String {
         Some(code) => code.to_string(),
         None => cause.to_string().split(" at line ").next().unwrap_or("not JSON5").to_owned(),
     };
-    match says.strip_prefix("EOF parsing ") {
-        Some(what) => format!("the file ends within {what}").replace("within value", "where a value should be"),
+    match eof(&says) {
+        Some("object") => "this `{` has no `}`".to_owned(),
+        Some("array") => "this `[` has no `]`".to_owned(),
+        Some("value") => "the file ends where a value should be".to_owned(),
+        Some(what) => format!("the file ends within: {what}"),
         None => says,
     }
 }

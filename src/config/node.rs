@@ -34,8 +34,10 @@ pub enum Value {
     Object(Vec<(String, Node)>),
 }
 
-/// How much of a value a message shows.
+/// How much of a value a message shows, in characters.
 const SHOWN: usize = 80;
+/// How much of a name it shows: a path is of little use in part.
+const NAMED: usize = 1024;
 
 impl Node {
     /// Gives every value its number.
@@ -76,7 +78,7 @@ impl Node {
     pub fn shown(&self) -> String {
         let mut text = String::new();
         self.show(&mut text, true);
-        shortened(&text)
+        visible(&text, SHOWN)
     }
 
     fn show(&self, text: &mut String, outermost: bool) {
@@ -135,11 +137,15 @@ impl Node {
     }
 }
 
-/// Text for a message: without control characters, cut where it gets long.
+/// A name or a path for a message: without control characters, cut where no name is that long.
 pub fn shortened(text: &str) -> String {
+    visible(text, NAMED)
+}
+
+fn visible(text: &str, limit: usize) -> String {
     let mut short = String::new();
     for (i, c) in text.chars().enumerate() {
-        if i == SHOWN {
+        if i == limit {
             short.push('…');
             break;
         }

@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(found[3], (at(2, 18), at(2, 18)));
         assert_eq!(found[4], (at(2, 31), at(2, 31)));
         assert_eq!(found[5], (at(2, 32), at(2, 35)));
-        assert_eq!(found[6], (at(3, 3), at(3, 11)));
+        assert_eq!(found[6], (at(3, 3), at(3, 10)));
         assert_eq!(positions.of_value(7), None);
     }
 
@@ -261,7 +261,7 @@ mod tests {
             match &node.value {
                 Value::List(items) => items.iter().map(last).max().unwrap_or(node.id),
                 Value::Object(entries) => entries.iter().map(|(_, item)| last(item)).max().unwrap_or(node.id),
-                _ => node.id,
+                Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::String(_) => node.id,
             }
         }
         let positions = Positions::of(text);

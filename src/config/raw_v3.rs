@@ -69,7 +69,8 @@ block! {
     Job, "a job";
     name: "name", exec: "exec", when: "when", timeout: "timeout", stop_timeout: "stopTimeout", restarts: "restarts",
     backoff: "backoff", main: "main", env: "env", logging: "logging", health: "health", port: "port",
-    initial_status: "initial_status", interfaces: "interfaces", tags: "tags", consul: "consul",
+    initial_status: "initial_status", interfaces: "interfaces", tags: "tags", meta: "meta", weights: "weights",
+    tagged_addresses: "taggedAddresses", consul: "consul",
 }
 
 block! {
@@ -116,9 +117,22 @@ block! {
 }
 
 block! {
+    /// `weights` of a job.
+    Weights, "`weights`";
+    passing: "passing", warning: "warning",
+}
+
+block! {
+    /// One of `taggedAddresses` of a job.
+    TaggedAddress, "a tagged address";
+    address: "address", port: "port",
+}
+
+block! {
     /// One of `watches`.
     Watch, "a watch";
-    name: "name", interval: "interval", tag: "tag", dc: "dc",
+    name: "name", interval: "interval", tag: "tag", tags: "tags", dc: "dc", stale: "stale",
+    min_instances: "minInstances", debounce: "debounce",
 }
 
 block! {
@@ -148,7 +162,7 @@ block! {
 block! {
     /// `consul` of the whole.
     Consul, "`consul`";
-    address: "address", scheme: "scheme", token: "token", tls: "tls",
+    address: "address", scheme: "scheme", token: "token", token_file: "tokenFile", tls: "tls",
 }
 
 block! {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use containerpilot_actors::addresses::InterfaceAddress;
 use containerpilot_actors::event::{Event, EventCode, JobName, SignalSource, Source as EventSource};
-use containerpilot_actors::spec::{Budget, CatalogSpec, ConsulSpec, LogFormat, LogLevel, RateLimit, StartRule};
+use containerpilot_actors::spec::{
+    Budget, CatalogSpec, ConsulSpec, LogFormat, LogLevel, RateLimit, StartRule, TaggedAddress, Weights,
+};
 
 fn host() -> Host {
     let address = |interface: &str, address: &str| InterfaceAddress {
@@ -196,6 +198,84 @@ fn the_environment_goes_before_the_config_for_consul() {
 }
 
 #[test]
+fn a_service_says_more_of_itself_than_3_8_could() {
+    let job = job(
+        "port: 80, interfaces: 'static:10.1.2.3', health: { interval: 4, ttl: 9 }, meta: { version: 4, k_1: 'x', k_1: 'y' }, \
+         weights: { passing: '10' }, taggedAddresses: { wan: '198.51.100.7', lan: { address: 'web.lan', port: 81 } }",
+    );
+    let service = job.service.unwrap();
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(service.meta, [pair("version", "4"), pair("k_1", "y")]);
+    assert_eq!(service.weights, Some(Weights { passing: 10, warning: 1 }));
+    let place = |address: &str, port| TaggedAddress { address: address.to_owned(), port };
+    let places = [("wan".to_owned(), place("198.51.100.7", 80)), ("lan".to_owned(), place("web.lan", 81))];
+    assert_eq!((service.tagged_addresses.as_slice(), service.interval), (&places[..], Duration::from_secs(4)));
+    for (wrong, path) in [
+        ("meta: 'x'", "job[app].meta"),
+        ("meta: { 'a b': 'x' }", "job[app].meta.a b"),
+        ("meta: { a: ['x'] }", "job[app].meta.a"),
+        ("weights: { passing: 70000 }", "job[app].weights.passing"),
+        ("weights: { pasing: 1 }", "job[app].weights"),
+        ("taggedAddresses: ['x']", "job[app].taggedAddresses"),
+        ("taggedAddresses: { wan: { port: 1 } }", "job[app].taggedAddresses.wan.address"),
+        ("taggedAddresses: { wan: { address: 'x', port: 0 } }", "job[app].taggedAddresses.wan.port"),
+    ] {
+        let says = refused_job(&format!("port: 80, interfaces: 'lo', health: {{ interval: 4, ttl: 9 }}, {wrong}"));
+        assert!(says.contains(path), "{wrong}: {says}");
+    }
+    let long = format!("meta: {{ a: '{}' }}", "x".repeat(513));
+    assert!(refused_job(&long).contains("job[app].meta.a"));
+}
+
+#[test]
+fn a_watch_can_be_more_choosy_than_3_8s() {
+    let watch = |fields: &str| {
+        loaded(&format!("{{ watches: [ {{ name: 'db', interval: 2, {fields} }} ] }}")).spec.watches.remove(0)
+    };
+    let plain = watch("tag: 'rw', dc: 'dc2'");
+    assert_eq!((plain.tags, plain.dc.as_deref()), (vec!["rw".to_owned()], Some("dc2")));
+    assert_eq!((plain.stale, plain.min_instances, plain.debounce), (false, 1, Duration::ZERO));
+    let choosy = watch("tags: ['rw', 'blue'], stale: true, minInstances: 3, debounce: '500ms'");
+    assert_eq!(choosy.tags, ["rw", "blue"]);
+    assert_eq!((choosy.stale, choosy.min_instances, choosy.debounce), (true, 3, Duration::from_millis(500)));
+    for wrong in
+        ["tags: [['x']]", "tags: 'x'", "minInstances: 0", "debounce: 'soon'", "debounce: '-1s'", "stale: 'no?'"]
+    {
+        let says = refused(&format!("{{ watches: [ {{ name: 'db', interval: 2, {wrong} }} ] }}"));
+        assert!(says.contains("watch[db]."), "{wrong}: {says}");
+    }
+}
+
+#[test]
+fn a_token_may_be_in_a_file() {
+    let consul = |text: &str, environment: &[(&str, &str)]| match loaded_in(text, environment)?.spec.catalog {
+        Some(CatalogSpec::Consul(consul)) => Ok(consul),
+        None => Err("no catalog".to_owned()),
+    };
+    let file = consul("{ consul: { tokenFile: '/dev/null' } }", &[]).unwrap();
+    assert_eq!((file.token, file.token_file), (None, Some("/dev/null".into())));
+    let file = consul("{ consul: { token: 'x' } }", &[("CONSUL_HTTP_TOKEN_FILE", "/dev/null")]).unwrap();
+    assert_eq!((file.token, file.token_file), (None, Some("/dev/null".into())));
+    let token = consul("{ consul: { tokenFile: '/dev/null' } }", &[("CONSUL_HTTP_TOKEN", "x")]).unwrap();
+    assert_eq!((token.token.as_deref(), token.token_file), (Some("x"), None));
+    for wrong in ["{ tokenFile: '/nosuch' }", "{ token: 'x', tokenFile: '/dev/null' }"] {
+        assert!(consul(&format!("{{ consul: {wrong} }}"), &[]).unwrap_err().contains("consul.tokenFile"), "{wrong}");
+    }
+}
+
+#[test]
+fn interfaces_are_looked_at_again_as_at_the_start() {
+    let here = host().addresses;
+    let pick = |specs: &[&str]| {
+        let written: Vec<String> = specs.iter().map(|spec| (*spec).to_owned()).collect();
+        pick_address(&written, &here).map(|address| address.to_string())
+    };
+    assert_eq!(pick(&[]).as_deref(), Some("10.2.0.1"));
+    assert_eq!(pick(&["eth1", "lo"]).as_deref(), Some("127.0.0.1"));
+    assert_eq!(pick(&["eth1"]), None);
+}
+
+#[test]
 fn all_problems_are_told_with_their_places_in_the_order_of_the_text() {
     let says = refused(
         "{\n  jobs: [\n    { name: 'app', timeout: '10x', health: { ttl: 1 } },\n    { exec: [], wehn: 1 },\n  ],\n  stopTimeout: [5],\n}",
@@ -218,6 +298,12 @@ fn two_jobs_cannot_share_a_name_or_be_main() {
     let says = refused("{ jobs: [ { name: 'a', main: true }, { name: 'a' }, { name: 'b', main: 1 } ] }");
     assert!(says.contains("jobs[1].name: `a` is the name of jobs[0] too"), "{says}");
     assert!(says.contains("job[b].main: `a` is the main job already"), "{says}");
+}
+
+#[test]
+fn a_long_path_is_told_whole() {
+    let path = format!("/nosuch/{}/log", "x".repeat(200));
+    assert!(refused(&format!("{{ logging: {{ output: '{path}' }} }}")).contains(&path));
 }
 
 #[test]
@@ -273,7 +359,8 @@ fn metrics_are_named_by_their_parts() {
     let metrics = |metrics: &str| format!("{{ telemetry: {{ metrics: [ {metrics} ] }} }}");
     let spec = loaded(&metrics("{ subsystem: 's', name: 'n', help: 'h', type: 'gauge' }")).spec.telemetry.unwrap();
     assert_eq!((spec.metrics[0].full_name.as_str(), spec.address.to_string().as_str()), ("s_n", "10.2.0.1:9090"));
-    assert!(!spec.page);
+    assert!(spec.page);
+    assert!(!loaded("{ telemetry: { page: false } }").spec.telemetry.unwrap().page);
     for wrong in [
         "{ name: 'a.b', help: 'h', type: 'gauge' }",
         "{ name: 'n', help: 'h', type: 'Gauge' }",
@@ -295,8 +382,16 @@ fn deep_nesting_is_refused() {
 
 #[test]
 fn a_text_that_ends_early_says_so() {
-    assert_eq!(refused("{ a: 1,\n"), "app.json5:2:1: the file ends within object");
-    assert_eq!(refused(""), "app.json5:1:1: the file ends where a value should be");
+    for (text, says) in [
+        ("", "1:1: the file ends where a value should be"),
+        ("{ a: 1,\n", "1:1: this `{` has no `}`"),
+        ("{ jobs: [\n { name: 'a' }, {} \n", "1:9: this `[` has no `]`"),
+        ("{ jobs: [ { name:\n", "2:1: the file ends where a value should be"),
+        ("{ consul: 'x\\\n y", "2:3: the file ends within: string"),
+        ("{ a: 1, /* never }", "1:19: the file ends within: comment"),
+    ] {
+        assert_eq!(refused(text), format!("app.json5:{says}"), "{text}");
+    }
 }
 
 /// Random texts made of what configs are made of: no result is wrong, but a panic is.

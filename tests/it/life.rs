@@ -25,9 +25,10 @@ fn hooks_run_before_and_after_the_stop_of_a_job() {
 
 #[test]
 fn a_signal_is_an_event() {
-    let mut pilot =
-        Pilot::of_jobs("{ name: 'a', exec: 'echo hup', when: { source: 'SIGHUP' } }, { name: 'up', exec: 'echo up' }");
-    pilot.says("up 1");
+    let mut pilot = Pilot::of_jobs(
+        "{ name: 'a', exec: 'echo hup', when: { source: 'SIGHUP' } }, { name: 'up', exec: 'echo ready' }",
+    );
+    pilot.says("ready");
     pilot.send(Signal::SIGHUP);
     pilot.says(" hup");
     assert_eq!(pilot.stop().0, Some(0));

@@ -119,7 +119,8 @@ pub fn said(lines: &[String]) -> Vec<String> {
         let mut fields = line.splitn(4, ' ').skip(1);
         let (_job, pid) = (fields.next()?, fields.next()?);
         pid.parse::<u32>().ok()?;
-        fields.next().map(str::to_owned)
+        // What a shell remarks of the `sleep` that it waited for.
+        fields.next().filter(|message| *message != "Terminated").map(str::to_owned)
     };
     lines.iter().filter_map(message).collect()
 }

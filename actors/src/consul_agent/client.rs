@@ -113,13 +113,17 @@ impl Reply {
     }
 }
 
+struct Credentials {
+    token: RefCell<Option<HeaderValue>>,
+    file: Option<PathBuf>,
+}
+
 /// Asks one Consul agent. Clones share connections and the token.
 #[derive(Clone)]
 pub struct ConsulClient {
     http: awc::Client,
     base: Rc<str>,
-    token: Rc<RefCell<Option<HeaderValue>>>,
-    token_file: Option<PathBuf>,
+    credentials: Rc<Credentials>,
     dials: Rc<Cell<u64>>,
 }
 
@@ -169,7 +173,8 @@ impl ConsulClient {
             // Each service and each watch has one request under way at most.
             .limit(0);
         let http = awc::Client::builder().connector(connector).disable_timeout().disable_redirects().finish();
-        Ok(Self { http, base: base.into(), token: Rc::new(RefCell::new(token)), token_file, dials })
+        let credentials = Rc::new(Credentials { token: RefCell::new(token), file: token_file });
+        Ok(Self { http, base: base.into(), credentials, dials })
     }
 
     /// Sends a request and reads a short answer. What an agent does not understand is an answer, too.
@@ -224,8 +229,9 @@ impl ConsulClient {
     }
 
     async fn send_once(&self, method: &Method, path: &str, body: &[u8]) -> Result<Response, RequestError> {
-        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
-        if let Some(token) = &*self.token.borrow() {
+        // Headers are written as other clients of Consul write them; proxies may be picky.
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base)).camel_case();
+        if let Some(token) = &*self.credentials.token.borrow() {
             request = request.insert_header(("x-consul-token", token.clone()));
         }
         let sending = if body.is_empty() {
@@ -238,11 +244,11 @@ impl ConsulClient {
 
     /// Reads the token again; whether it is another one.
     async fn renew_token(&self) -> bool {
-        let Some(path) = self.token_file.clone() else { return false };
+        let Some(path) = self.credentials.file.clone() else { return false };
         let reading = tokio::task::spawn_blocking(move || std::fs::read_to_string(path));
         let Ok(Ok(text)) = reading.await else { return false };
         let Ok(new) = header(&text) else { return false };
-        let mut token = self.token.borrow_mut();
+        let mut token = self.credentials.token.borrow_mut();
         let renewed = token.as_ref() != Some(&new);
         *token = Some(new);
         renewed

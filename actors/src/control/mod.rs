@@ -3,6 +3,7 @@
 //! Nothing here decides about jobs. A request waits for an actor at most `ACTOR_PATIENCE`; no actor ever waits for a
 //! request.
 
+mod jobs;
 mod requests;
 mod socket;
 
@@ -18,7 +19,9 @@ use tokio::io::unix::AsyncFd;
 use crate::control::socket::bind_as_configured;
 use crate::guard::PanicGuard;
 use crate::http::{Listener, Reply, Request, Server};
-use crate::messages::{ControlClosed, ControlCommand, MetricCommand, Reload, SupervisorCommand};
+use crate::messages::{
+    ControlClosed, ControlCommand, Follow, JobOrder, MetricCommand, OverviewQuery, Reload, SupervisorCommand,
+};
 use crate::spec::ControlSpec;
 use crate::sys;
 
@@ -42,6 +45,12 @@ pub struct ControlNeighbours {
     pub supervisor: Recipient<SupervisorCommand>,
     /// Reloads.
     pub reloads: Recipient<Reload>,
+    /// How everything is.
+    pub overview: Recipient<OverviewQuery>,
+    /// Orders to single jobs.
+    pub orders: Recipient<JobOrder>,
+    /// What happens.
+    pub journal: Recipient<Follow>,
     /// Values of metrics.
     pub metrics: Recipient<MetricCommand>,
 }

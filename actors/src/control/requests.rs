@@ -7,30 +7,36 @@ use actix::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ACTOR_PATIENCE, ControlNeighbours, RELOAD_PATIENCE};
-use crate::http::{JSON, Reply, Request};
-use crate::messages::{MetricCommand, Reload, ReloadError, SupervisorCommand};
+use super::{ACTOR_PATIENCE, ControlNeighbours, RELOAD_PATIENCE, jobs};
+use crate::http::{EVENT_STREAM, JSON, Reply, Request};
+use crate::messages::{Follow, MetricCommand, Reload, ReloadError, SupervisorCommand};
 use crate::policy::reload::Diff;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
+enum Route<'a> {
     Ping,
     PutEnv,
     PutMetric,
     Reload,
     Maintenance(bool),
+    Status,
+    Job(&'a str),
+    Order(&'a str, &'a str),
+    Events,
+    OpenApi,
 }
 
 /// How a path may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Method {
     Any,
+    Get,
     Post,
 }
 
 /// The route of a path, how it may be asked for, and its name in metrics.
-fn route(path: &str) -> Option<(Route, Method, &'static str)> {
+fn route(path: &str) -> Option<(Route<'_>, Method, &'static str)> {
     Some(match path {
         "/v3/ping" => (Route::Ping, Method::Any, "/v3/ping"),
         "/v3/environ" => (Route::PutEnv, Method::Post, "/v3/environ"),
@@ -40,15 +46,31 @@ fn route(path: &str) -> Option<(Route, Method, &'static str)> {
         "/v3/reload" => (Route::Reload, Method::Post, "/v3/reload"),
         "/v3/maintenance/enable" => (Route::Maintenance(true), Method::Post, "/v3/maintenance/enable"),
         "/v3/maintenance/disable" => (Route::Maintenance(false), Method::Post, "/v3/maintenance/disable"),
-        _ => return None,
+        "/v3/status" => (Route::Status, Method::Get, "/v3/status"),
+        "/v3/events" => (Route::Events, Method::Get, "/v3/events"),
+        "/v3/openapi.json" => (Route::OpenApi, Method::Get, "/v3/openapi.json"),
+        _ => return job_route(path.strip_prefix("/v3/jobs/")?),
     })
 }
+
+/// A name may have slashes in it; the order is what follows the last one.
+fn job_route(rest: &str) -> Option<(Route<'_>, Method, &'static str)> {
+    let order = rest.rsplit_once('/').filter(|(name, order)| !name.is_empty() && ORDERS.contains(order));
+    match order {
+        Some((name, order)) => Some((Route::Order(name, order), Method::Post, "/v3/jobs/{name}/{order}")),
+        None if rest.is_empty() => None,
+        None => Some((Route::Job(rest), Method::Get, "/v3/jobs/{name}")),
+    }
+}
+
+const ORDERS: [&str; 4] = ["start", "stop", "restart", "signal"];
 
 /// Answers a request; also says what it counts as, if its path is a known one.
 pub(super) async fn answer(request: Request, neighbours: &ControlNeighbours) -> (Option<&'static str>, Reply) {
     let Some((route, method, path)) = route(&request.path) else { return (None, Reply::status_only(404)) };
     let allowed = match method {
         Method::Any => true,
+        Method::Get => matches!(request.method.as_str(), "GET" | "HEAD"),
         Method::Post => request.method == "POST",
     };
     if !allowed {
@@ -60,8 +82,34 @@ pub(super) async fn answer(request: Request, neighbours: &ControlNeighbours) -> 
         Route::PutMetric => put_metric(&request.body, neighbours).await,
         Route::Reload => reload(&request, neighbours).await,
         Route::Maintenance(on) => tell(&neighbours.supervisor, SupervisorCommand::Maintenance(on)).await,
+        Route::Status => jobs::status(neighbours).await,
+        Route::Job(name) => jobs::job_status(name, neighbours).await,
+        Route::Order(name, order) => jobs::order(name, order, &request, neighbours).await,
+        Route::Events => events(&request, &neighbours.journal).await,
+        Route::OpenApi => Reply::new(200, JSON, include_bytes!("openapi.json").as_slice()),
     };
     (Some(path), reply)
+}
+
+/// What happens, as it happens, after as many of the last events as asked for.
+pub(crate) async fn events(request: &Request, journal: &Recipient<Follow>) -> Reply {
+    let replay = match request.parameter("replay") {
+        None => 0,
+        Some(all) if matches!(all.as_str(), "" | "true" | "all") => usize::MAX,
+        Some(count) => match count.parse() {
+            Ok(count) => count,
+            Err(_) => return jobs::refused(400, "`replay` has to be a number, or `all`"),
+        },
+    };
+    // A browser that comes back says what it has seen last.
+    let after = request.last_event_id.parse().ok();
+    let replay = if after.is_some() { usize::MAX } else { replay };
+    let follow = Follow { replay, after: after.unwrap_or(0) };
+    match actix::clock::timeout(ACTOR_PATIENCE, journal.send(follow)).await {
+        Ok(Ok(followed)) => Reply::stream(EVENT_STREAM, followed.0),
+        Ok(Err(_)) => Reply::status_only(503),
+        Err(_) => Reply::status_only(504),
+    }
 }
 
 /// Tells an actor, and confirms when it has heard.
@@ -81,7 +129,7 @@ async fn reload(request: &Request, neighbours: &ControlNeighbours) -> Reply {
     let dry_run = request.has("dry-run");
     let answer = actix::clock::timeout(RELOAD_PATIENCE, neighbours.reloads.send(Reload { dry_run })).await;
     match answer {
-        Ok(Ok(Ok(diff))) if dry_run || request.wants_json() => json(200, &DiffBody::from(&diff)),
+        Ok(Ok(Ok(diff))) if dry_run || request.wants_json() => jobs::json(200, &DiffBody::from(&diff)),
         Ok(Ok(Ok(_))) => Reply::done(),
         Ok(Ok(Err(ReloadError::Refused(reason)))) => Reply::refused(422, &reason),
         Ok(Ok(Err(error @ ReloadError::Ending))) => Reply::refused(503, &error.to_string()),
@@ -103,16 +151,6 @@ impl<'a> From<&'a Diff> for DiffBody<'a> {
     fn from(diff: &'a Diff) -> Self {
         let Diff { changed, added, removed, unchanged, settings } = diff;
         Self { changed, added, removed, unchanged, settings }
-    }
-}
-
-fn json(status: u16, body: &impl Serialize) -> Reply {
-    match serde_json::to_vec(body) {
-        Ok(mut bytes) => {
-            bytes.push(b'\n');
-            Reply::new(status, JSON, bytes)
-        }
-        Err(error) => Reply::refused(500, &error.to_string()),
     }
 }
 

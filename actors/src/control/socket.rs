@@ -81,7 +81,7 @@ fn make_way(path: &Path) -> Result<(), SocketError> {
 
 /// Where the socket is, if its default place cannot be had: in a folder that is ours alone.
 pub fn fallback_path() -> PathBuf {
-    let user = nix::unistd::geteuid();
+    let user = sys::user_id();
     PathBuf::from(format!("/tmp/containerpilot-{user}/containerpilot.socket"))
 }
 
@@ -111,7 +111,6 @@ fn own_folder(folder: &Path) -> io::Result<()> {
         Ok(()) | Err(_) => {}
     }
     let found = fs::symlink_metadata(folder)?;
-    let ours =
-        found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.permissions().mode() & 0o077 == 0;
+    let ours = found.is_dir() && found.uid() == sys::user_id() && found.permissions().mode() & 0o077 == 0;
     if ours { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }

@@ -15,6 +15,8 @@ use super::{Body, PATIENCE, Reply, reason};
 const MOST_IGNORED: usize = 64 * 1024 * 1024;
 /// How long it may take to send it.
 const IGNORING: Duration = Duration::from_secs(1);
+/// How often a viewer is looked for while nothing happens.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How much is read at once.
 const PIECE: usize = 8 * 1024;
 
@@ -103,8 +105,16 @@ async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply, with_b
         }
         Body::Stream(mut pieces) => {
             in_time(stream.write_all(&bytes)).await?;
-            while with_body && let Some(piece) = pieces.recv().await {
-                in_time(stream.write_all(&piece)).await?;
+            if !with_body {
+                return Ok(());
+            }
+            loop {
+                match timeout(HEARTBEAT, pieces.recv()).await {
+                    Ok(Some(piece)) => in_time(stream.write_all(&piece)).await?,
+                    Ok(None) => break,
+                    // A comment, by which we learn whether anybody is still there.
+                    Err(_) => in_time(stream.write_all(b":\n\n")).await?,
+                }
             }
         }
     }

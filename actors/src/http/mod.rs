@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use request::{Problem, Progress, Request, RequestReader};
+pub use request::{Problem, Progress, Request, RequestReader, percent_encode};
 pub use server::{Listener, Server};
 
 /// The largest request line with all headers.
@@ -29,6 +29,8 @@ pub const MOST_CLIENTS: usize = 256;
 
 /// Text, as 3.8 sends it.
 pub const TEXT: &str = "text/plain; charset=utf-8";
+/// Server-sent events.
+pub const EVENT_STREAM: &str = "text/event-stream";
 /// What machines read.
 pub const JSON: &str = "application/json";
 

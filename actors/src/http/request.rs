@@ -18,6 +18,8 @@ pub struct Request {
     pub query: String,
     /// The `Accept` header.
     pub accept: String,
+    /// The `Last-Event-ID` header.
+    pub last_event_id: String,
     /// All of it.
     pub body: Vec<u8>,
 }
@@ -164,6 +166,8 @@ impl RequestReader {
                 expects = value.eq_ignore_ascii_case("100-continue");
             } else if is("accept") {
                 value.clone_into(&mut self.request.accept);
+            } else if is("last-event-id") {
+                value.clone_into(&mut self.request.last_event_id);
             } else if is("host") {
                 hosts += 1;
             }
@@ -268,6 +272,15 @@ fn split_target(target: &str) -> Option<(String, String)> {
     Some((percent_decoded(path)?, query.to_owned()))
 }
 
+/// A text as a part of a path.
+pub fn percent_encode(text: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encoded).collect()
+}
+
 /// `%41` is `A`; what is no UTF-8 then is nothing.
 pub(super) fn percent_decoded(text: &str) -> Option<String> {
     if !text.contains('%') {
@@ -318,6 +331,7 @@ mod tests {
             path: "/v3/environ".into(),
             query: "x=%41".into(),
             accept: "a".into(),
+            last_event_id: String::new(),
             body: b"{\"FOO\": \"me\"}".to_vec(),
         };
         for whole in [chunked, plain] {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
 pub use encode::{Stream, encode_json_string, encode_text_value, stamp_nanos, stamp_seconds};
@@ -23,6 +24,7 @@ pub use sink::Sink;
 pub use tail::{Followed, TailLine};
 
 use crate::event::{Owner, RunId};
+use crate::messages::RunReport;
 use crate::spec::{LoggingSpec, OutputSpec};
 use crate::sys::{Errno, PipePoll};
 
@@ -45,6 +47,8 @@ pub struct Captured {
     pub stdout: OwnedFd,
     /// See `stdout`.
     pub stderr: OwnedFd,
+    /// Whether its last words are kept until its end.
+    pub keeps_last_words: bool,
     /// What becomes of it.
     pub output: OutputSpec,
 }
@@ -79,6 +83,8 @@ enum Command {
     Tail(Owner, usize, oneshot::Sender<Vec<TailLine>>),
     Follow(Owner, usize, mpsc::Sender<Followed>),
     Counts(oneshot::Sender<LogCounts>),
+    /// Say when all that came before is written.
+    Flush(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -87,7 +93,8 @@ enum Command {
 #[derive(Debug)]
 enum News {
     Attached(Captured, [u64; 2]),
-    Ended(Owner, RunId),
+    /// And who wants to know its last words.
+    Ended(Owner, RunId, Option<Recipient<RunReport>>),
 }
 
 /// So much news may wait until the pump is woken for it: pipes that are held in silence wake nobody.
@@ -157,7 +164,13 @@ impl Pump {
 
     /// The process of a run has ended; others may still hold its pipes.
     pub fn ended(&self, owner: Owner, run: RunId) {
-        self.tell(News::Ended(owner, run));
+        self.tell(News::Ended(owner, run, None));
+    }
+
+    /// The same, and its last words are reported.
+    pub fn ended_with_last_words(&self, owner: Owner, run: RunId, report: Recipient<RunReport>) {
+        self.tell(News::Ended(owner, run, Some(report)));
+        self.send(Command::Look);
     }
 
     /// Writes a record of our own, which ends in a newline. Dropped if too much waits already.
@@ -208,6 +221,12 @@ impl Pump {
     /// Opens the log file anew, if the log is a file.
     pub fn reopen(&self) {
         self.send(Command::Reopen);
+    }
+
+    /// Waits, for at most this long, until all records that came before are written. True if they are.
+    pub async fn flushed(&self, limit: Duration) -> bool {
+        let (done, flushed) = oneshot::channel();
+        self.send(Command::Flush(done)) && matches!(tokio::time::timeout(limit, flushed).await, Ok(Ok(())))
     }
 
     /// Writes out everything that is left, for at most this long. True if all of it was written.

@@ -14,6 +14,9 @@ use crate::event::{RunEnd, RunId};
 use crate::policy::job::{CheckControl, Checked};
 use crate::spec::HealthSpec;
 
+/// How long the last words of a failed run are waited for: they come by way of the pump, which a slow reader may hold up.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
 /// A timer of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Timer {
@@ -21,6 +24,8 @@ pub enum Timer {
     Beat,
     /// `health.timeout` of a run.
     Run(RunId),
+    /// The wait for the last words of a run that failed.
+    LastWords(RunId),
 }
 
 /// What the actor has to do.
@@ -60,6 +65,12 @@ pub struct CheckPolicy {
     begun: bool,
     maintenance: bool,
     running: Option<RunId>,
+    /// Whether a failure is told with the last words of its run.
+    tells_last_words: bool,
+    /// Of a run whose end has not come yet.
+    heard: Option<(RunId, String)>,
+    /// A failure whose last words have not come yet, and what is told if they never do.
+    unheard: Option<(RunId, String)>,
     timed_out: Option<RunId>,
     last_run: RunId,
     next_beat: Option<Instant>,
@@ -76,6 +87,9 @@ impl CheckPolicy {
             begun: false,
             maintenance,
             running: None,
+            tells_last_words: spec.failures.is_some() && !spec.output.raw,
+            heard: None,
+            unheard: None,
             timed_out: None,
             last_run: RunId(0),
             next_beat: None,
@@ -118,6 +132,7 @@ impl CheckPolicy {
                 vec![Action::TimedOut(run)]
             }
             Timer::Run(_) => Vec::new(),
+            Timer::LastWords(run) => self.hear(run, ""),
         }
     }
 
@@ -148,9 +163,33 @@ impl CheckPolicy {
         let run = RunId(self.last_run.0 + 1);
         self.last_run = run;
         self.running = Some(run);
+        self.heard = None;
         let mut actions = vec![Action::Spawn(run)];
         actions.extend(self.timeout.map(|timeout| Action::Arm(Timer::Run(run), timeout)));
         actions
+    }
+
+    /// The last that a run wrote, shortly before its end is told or after.
+    pub fn said(&mut self, run: RunId, words: String) -> Vec<Action> {
+        if self.running == Some(run) {
+            self.heard = Some((run, words));
+            return Vec::new();
+        }
+        let mut actions = self.hear(run, &words);
+        if !actions.is_empty() {
+            actions.push(Action::Disarm(Timer::LastWords(run)));
+        }
+        actions
+    }
+
+    /// Tells of a failure, once.
+    fn hear(&mut self, run: RunId, words: &str) -> Vec<Action> {
+        let Some((_, reason)) = self.unheard.take_if(|(of, _)| *of == run) else { return Vec::new() };
+        match self.phase {
+            Phase::On if words.is_empty() => vec![Action::Tell(Checked::Failed(reason))],
+            Phase::On => vec![Action::Tell(Checked::Failed(words.to_owned()))],
+            Phase::Off | Phase::Over => Vec::new(),
+        }
     }
 
     /// A run of the check ended.
@@ -168,7 +207,13 @@ impl CheckPolicy {
             Phase::On => {
                 let late = self.timed_out == Some(run);
                 let reason = if late { format!("no answer in time: {end}") } else { end.to_string() };
-                actions.push(Action::Tell(Checked::Failed(reason)));
+                let heard = self.heard.take_if(|(of, _)| *of == run).map(|(_, words)| words);
+                self.unheard = Some((run, reason));
+                match heard {
+                    Some(words) => actions.extend(self.hear(run, &words)),
+                    None if self.tells_last_words => actions.push(Action::Arm(Timer::LastWords(run), LAST_WORDS)),
+                    None => actions.extend(self.hear(run, "")),
+                }
             }
             // Maintenance and a stopping job do not want to know.
             Phase::Off | Phase::Over => {}

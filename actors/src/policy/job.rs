@@ -606,6 +606,29 @@ impl JobPolicy {
         }
     }
 
+    /// Someone asked for a run.
+    pub fn start_now(&mut self, now: Instant) -> Vec<Action> {
+        match self.phase {
+            Phase::Waiting | Phase::Pausing(_) | Phase::Idle if !self.closing => self.begin(now),
+            Phase::Waiting
+            | Phase::Running(_)
+            | Phase::Pausing(_)
+            | Phase::Idle
+            | Phase::Stopping(_)
+            | Phase::Ending(_)
+            | Phase::Stopped => Vec::new(),
+        }
+    }
+
+    /// The run whose process may be there.
+    pub fn current_run(&self) -> Option<RunId> {
+        match self.phase {
+            Phase::Running(run) | Phase::Ending(run) => Some(run),
+            Phase::Stopping(run) => run,
+            Phase::Waiting | Phase::Pausing(_) | Phase::Idle | Phase::Stopped => None,
+        }
+    }
+
     /// The other jobs are others now. With `renew` the restart budget is whole again.
     pub fn surrounded(&mut self, around: Surroundings, renew: bool) {
         self.window = around.window;

@@ -57,12 +57,12 @@ impl Supervisor {
         for ((_, gone), _) in before {
             gone.do_send(StopWatching);
         }
+        self.watch_addresses(ctx);
     }
 
     fn change_telemetry_service(&self, old: &Spec) {
         let Some(catalog) = &self.catalog else { return };
-        let service = |spec: &Spec| spec.telemetry.as_ref().map(|telemetry| telemetry.service.clone());
-        let (before, after) = (service(old), service(&self.spec));
+        let (before, after) = (super::telemetry_service(old), super::telemetry_service(&self.spec));
         if before == after {
             return;
         }

@@ -16,7 +16,7 @@ use crate::messages::{
     BusCommand, ControlCommand, JobUpdate, MetricCommand, ReaperCommand, Reload, ReloadError, TelemetryCommand,
 };
 use crate::policy::reload::{Diff, ReloadPolicy, Step};
-use crate::spec::Spec;
+use crate::spec::{JobSpec, Spec};
 
 /// Reads the config as it is now, with the environment of now; the text of an error is for people. May block.
 pub type Loader = Arc<dyn Fn(&[(OsString, OsString)]) -> Result<Spec, String> + Send + Sync>;
@@ -82,6 +82,7 @@ impl Supervisor {
             }
             ReloadError::Refused(reason)
         })?;
+        self.adopt_addresses(&spec);
         let diff = Diff::between(&self.spec, &spec);
         if !reload.dry_run {
             info!(self.log, "reloading"; "changed" => diff.changed.join(","), "added" => diff.added.join(","),
@@ -102,6 +103,7 @@ impl Supervisor {
             control.do_send(ControlCommand::Move { spec: self.spec.control.clone(), socket, listener });
         }
         self.change_addresses(&old);
+        self.watch_addresses(ctx);
         self.change_telemetry();
         self.change_catalog(&old, ctx);
         self.perform_step(step, ctx);
@@ -117,6 +119,20 @@ impl Supervisor {
         }
         if let Some(server) = &self.telemetry {
             server.do_send(TelemetryCommand::Listen(telemetry.map(|telemetry| telemetry.address)));
+        }
+    }
+
+    /// An interface may have got another address since we last looked: that is no change of the config.
+    fn adopt_addresses(&mut self, new: &Spec) {
+        for job in &new.jobs {
+            let is_same = |old: &&JobSpec| old.name == job.name;
+            let old = self.spec.jobs.iter().find(is_same).and_then(|old| old.service.as_ref());
+            if let (Some(old), Some(new)) = (old, &job.service)
+                && old.interfaces == new.interfaces
+                && old.address != new.address
+            {
+                self.readdress(&job.name, new.address);
+            }
         }
     }
 

@@ -50,7 +50,11 @@ impl Scene {
             ReaperCommand::Spawn { run, .. } => format!("spawn {}", run.0),
             ReaperCommand::SignalGroup { run, signal: GroupSignal::Terminate, .. } => format!("TERM {}", run.0),
             ReaperCommand::SignalGroup { run, signal: GroupSignal::Kill, .. } => format!("KILL {}", run.0),
-            other => format!("{other:?}"),
+            other @ (ReaperCommand::SignalGroup { .. }
+            | ReaperCommand::PutEnv(_)
+            | ReaperCommand::Disown(_)
+            | ReaperCommand::Reap
+            | ReaperCommand::EndAll(_)) => format!("{other:?}"),
         };
         self.reaper.take().into_iter().map(say).collect()
     }

@@ -21,7 +21,7 @@ async fn each_failure_says_why() {
     ];
     for (run, (program, status, words)) in (1..).zip(cases) {
         let exec = Exec { program, args: vec!["arg".into()] };
-        scene.launch(run, Launch { exec, env: [].into(), output: OutputSpec::default() });
+        scene.launch(run, Launch { exec, env: [].into(), output: OutputSpec::default(), tells_last_words: false });
         let RunEnd::NotStarted { code, reason } = scene.end_of(run).await else { panic!("it started") };
         assert_eq!(code, status, "{reason}");
         assert!(reason.contains(words), "{reason}");

@@ -53,6 +53,7 @@ impl Scene {
                 exec: shell("app", script).exec.unwrap(),
                 env: [("F".into(), Some(self.folder.clone().into_os_string()))].into(),
                 output: OutputSpec::default(),
+                tells_last_words: false,
             },
         );
     }

@@ -102,3 +102,42 @@ fn without_a_command_each_beat_is_well() {
     policy.control(CheckControl::Begin);
     assert!(policy.elapsed(Timer::Beat, now + secs(1)).contains(&Action::Tell(Checked::Assumed)));
 }
+
+fn choosy() -> (CheckPolicy, Instant) {
+    let (spec, start) = (HealthSpec { failures: Some(2), ..check("false") }, begun().1);
+    let mut policy = CheckPolicy::new(&spec, false);
+    policy.startup(start);
+    policy.control(CheckControl::Begin);
+    policy.elapsed(Timer::Beat, start + Duration::from_secs(1));
+    (policy, start)
+}
+
+fn told(actions: &[Action]) -> Option<&str> {
+    actions.iter().find_map(|action| {
+        if let Action::Tell(Checked::Failed(reason)) = action { Some(reason.as_str()) } else { None }
+    })
+}
+
+#[test]
+fn a_failure_is_told_with_the_last_words_of_its_run() {
+    let (mut policy, start) = choosy();
+    let waiting = policy.ended(RunId(1), status(1));
+    assert_eq!(told(&waiting), None);
+    assert!(waiting.contains(&Action::Arm(Timer::LastWords(RunId(1)), LAST_WORDS)));
+    assert_eq!(told(&policy.said(RunId(1), "the disk is full".to_owned())), Some("the disk is full"));
+    assert_eq!(policy.elapsed(Timer::LastWords(RunId(1)), start), [], "a stray timer");
+}
+
+#[test]
+fn last_words_may_come_first_or_never_or_be_none() {
+    let (mut policy, _) = choosy();
+    assert_eq!(policy.said(RunId(1), "the disk is full".to_owned()), []);
+    assert_eq!(told(&policy.ended(RunId(1), status(1))), Some("the disk is full"));
+    let (mut policy, start) = choosy();
+    policy.ended(RunId(1), status(1));
+    assert_eq!(told(&policy.elapsed(Timer::LastWords(RunId(1)), start)), Some("exit status 1"));
+    assert_eq!(policy.said(RunId(1), "too late".to_owned()), []);
+    let (mut policy, _) = choosy();
+    policy.ended(RunId(1), status(1));
+    assert_eq!(told(&policy.said(RunId(1), String::new())), Some("exit status 1"));
+}

@@ -1,0 +1,206 @@
+//! How answers of a running instance look in a terminal.
+
+use serde::Deserialize;
+
+/// `/v3/status`, as far as it is shown.
+#[derive(Debug, Deserialize)]
+pub struct Status {
+    maintenance: bool,
+    ending: bool,
+    /// In the config's order.
+    pub jobs: Vec<Job>,
+    watches: Vec<Watch>,
+}
+
+/// A job, as far as it is shown.
+#[derive(Debug, Deserialize)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    state: String,
+    since_seconds: f64,
+    pid: Option<i32>,
+    restarts: u64,
+    last_exit: Option<Exit>,
+    health: String,
+    checked: bool,
+    waiting_for: Option<String>,
+    /// Why it is in its state, in a sentence.
+    pub explanation: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Exit {
+    status: u8,
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Watch {
+    name: String,
+    instances: Option<usize>,
+}
+
+/// `/v3/reload?dry-run`
+#[derive(Debug, Deserialize)]
+pub struct Diff {
+    changed: Vec<String>,
+    added: Vec<String>,
+    removed: Vec<String>,
+    unchanged: Vec<String>,
+    settings: Vec<String>,
+}
+
+impl Diff {
+    /// A line for each kind of change.
+    pub fn lines(&self) -> String {
+        let Self { changed, added, removed, unchanged, settings } = self;
+        let lists = [
+            ("changed", changed),
+            ("added", added),
+            ("removed", removed),
+            ("unchanged", unchanged),
+            ("settings", settings),
+        ];
+        let line = |(word, names): (&str, &Vec<String>)| {
+            let names = if names.is_empty() { "-".to_owned() } else { names.join(" ") };
+            format!("{:10} {names}\n", format!("{word}:"))
+        };
+        lists.map(line).concat()
+    }
+}
+
+impl Job {
+    /// Whether a health check would be content with it.
+    pub fn is_well(&self) -> bool {
+        match self.health.as_str() {
+            "healthy" | "maintenance" => true,
+            _ => !self.checked && self.state != "failed",
+        }
+    }
+
+    /// Whether it came up, or has ended well, after an order to start.
+    pub fn came_up(&self) -> bool {
+        let ended_badly = self.last_exit.as_ref().is_some_and(|exit| exit.status != 0);
+        !(self.pid.is_none() && ended_badly)
+    }
+}
+
+impl Status {
+    /// A table of all jobs.
+    pub fn table(&self) -> String {
+        let mut rows =
+            vec![["JOB", "STATE", "FOR", "PID", "RESTARTS", "HEALTH", "LAST EXIT", "WAITS FOR"].map(str::to_owned)];
+        rows.extend(self.jobs.iter().map(|job| {
+            let dash = || "-".to_owned();
+            [
+                job.name.clone(),
+                job.state.clone(),
+                duration(job.since_seconds),
+                job.pid.map_or_else(dash, |pid| pid.to_string()),
+                job.restarts.to_string(),
+                job.health.clone(),
+                job.last_exit.as_ref().map_or_else(dash, |exit| exit.reason.clone()),
+                job.waiting_for.clone().unwrap_or_else(dash),
+            ]
+        }));
+        let mut text = aligned(&rows);
+        if !self.watches.is_empty() {
+            let mut rows = vec![["WATCH".to_owned(), "INSTANCES".to_owned()]];
+            rows.extend(self.watches.iter().map(|watch| {
+                [watch.name.clone(), watch.instances.map_or_else(|| "?".to_owned(), |count| count.to_string())]
+            }));
+            text.push('\n');
+            text.push_str(&aligned(&rows));
+        }
+        if self.maintenance {
+            text.push_str("\nIn maintenance: services are not registered, and no checks run.\n");
+        }
+        if self.ending {
+            text.push_str("\nEverything is about to end.\n");
+        }
+        text
+    }
+}
+
+/// Columns as wide as they must be. Control characters would move the cursor, so they are shown as `?`.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let shown =
+        |cell: &String| cell.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect::<String>();
+    let widths: Vec<usize> =
+        (0..N).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", shown(cell), width = *width)).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// `41s`, `3m`, `5h`, `12d`
+fn duration(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 120.0 => format!("{seconds:.0}s"),
+        seconds if seconds < 7200.0 => format!("{:.0}m", seconds / 60.0),
+        seconds if seconds < 172_800.0 => format!("{:.0}h", seconds / 3600.0),
+        seconds => format!("{:.0}d", seconds / 86_400.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(name: &str, fields: serde_json::Value) -> Job {
+        let mut whole = serde_json::json!({
+            "name": name, "state": "running", "since_seconds": 1.0, "pid": 7, "restarts": 0, "last_exit": null,
+            "health": "unknown", "checked": false, "waiting_for": null, "explanation": ""
+        });
+        for (key, value) in fields.as_object().unwrap() {
+            whole[key] = value.clone();
+        }
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn tables_are_aligned_and_harmless() {
+        let jobs = vec![
+            job(
+                "app",
+                serde_json::json!({"state": "waiting", "pid": null, "waiting_for": "db healthy", "since_seconds": 41.4}),
+            ),
+            job("e\u{1b}vil", serde_json::json!({"last_exit": {"status": 3, "reason": "exit status 3"}})),
+        ];
+        let status = Status { maintenance: false, ending: false, jobs, watches: vec![] };
+        let table = "JOB    STATE    FOR  PID  RESTARTS  HEALTH   LAST EXIT      WAITS FOR\n\
+                     app    waiting  41s  -    0         unknown  -              db healthy\n\
+                     e?vil  running  1s   7    0         unknown  exit status 3  -\n";
+        assert_eq!(status.table(), table);
+    }
+
+    #[test]
+    fn health_is_what_a_health_check_wants_to_know() {
+        let well = |fields| job("a", fields).is_well();
+        assert!(well(serde_json::json!({})));
+        assert!(well(serde_json::json!({"health": "healthy", "checked": true})));
+        assert!(well(serde_json::json!({"health": "maintenance"})));
+        assert!(!well(serde_json::json!({"health": "unhealthy", "checked": true})));
+        assert!(!well(serde_json::json!({"state": "failed"})));
+        assert!(!well(serde_json::json!({"checked": true})));
+    }
+
+    #[test]
+    fn a_start_has_gone_well_if_the_process_is_there_or_has_done_its_work() {
+        assert!(job("a", serde_json::json!({})).came_up());
+        assert!(job("a", serde_json::json!({"pid": null, "last_exit": {"status": 0, "reason": ""}})).came_up());
+        assert!(!job("a", serde_json::json!({"pid": null, "last_exit": {"status": 127, "reason": ""}})).came_up());
+    }
+
+    #[test]
+    fn a_difference_has_a_line_for_each_kind() {
+        let lists =
+            serde_json::json!({"changed": ["a", "b"], "added": [], "removed": [], "unchanged": ["c"], "settings": []});
+        let diff: Diff = serde_json::from_value(lists).unwrap();
+        assert_eq!(diff.lines(), "changed:   a b\nadded:     -\nremoved:   -\nunchanged: c\nsettings:  -\n");
+    }
+}

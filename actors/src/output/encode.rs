@@ -274,7 +274,7 @@ pub fn encode_json_string(out: &mut Vec<u8>, text: &[u8]) {
 
 fn escape_json(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\') {
+    while let Some(at) = first_special(rest) {
         out.extend_from_slice(&rest[..at]);
         match rest[at] {
             b'"' => out.extend_from_slice(b"\\\""),
@@ -289,6 +289,30 @@ fn escape_json(out: &mut Vec<u8>, text: &[u8]) {
         rest = &rest[at + 1..];
     }
     out.extend_from_slice(rest);
+}
+
+/// Where the first byte is that a JSON string must not hold as it is. Looks at eight bytes at a time: long lines are
+/// nearly all of what a log holds.
+fn first_special(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    /// The high bit of each byte that is less than `least`, none of which is above 0x80. A borrow may set it wrongly in the
+    /// bytes after such a one, but never before it.
+    const fn below(word: u64, least: u8) -> u64 {
+        word.wrapping_sub(ONES * (least as u64)) & !word & HIGH
+    }
+    const QUOTES: u64 = ONES * (b'"' as u64);
+    const BACKSLASHES: u64 = ONES * (b'\\' as u64);
+    let (words, rest) = text.as_chunks::<8>();
+    for (i, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = below(word, 0x20) | below(word ^ QUOTES, 1) | below(word ^ BACKSLASHES, 1);
+        if found != 0 {
+            return Some(i * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
+    at.map(|at| words.len() * 8 + at)
 }
 
 fn hex(out: &mut Vec<u8>, before: &[u8], byte: u8) {
@@ -446,6 +470,22 @@ mod tests {
         assert_eq!(json(b"plain"), r#""plain""#);
         assert_eq!(json(b"q\" b\\ \t\r\x08\x0c\x01\x7f"), "\"q\\\" b\\\\ \\t\\r\\b\\f\\u0001\x7f\"");
         assert_eq!(json(b"bad[\xff\xfe\xc3]"), "\"bad[\u{fffd}\u{fffd}\u{fffd}]\"");
+    }
+
+    #[test]
+    fn the_first_special_byte_is_found_wherever_it_stands() {
+        for special in (0..=u8::MAX).filter(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+            for at in 0..20 {
+                for around in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                    let mut text = [around; 20];
+                    assert_eq!(first_special(&text), None, "{around}");
+                    text[at] = special;
+                    assert_eq!(first_special(&text), Some(at), "{special} in {around}");
+                    text[19] = special;
+                    assert_eq!(first_special(&text), Some(at), "{special} in {around}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -112,13 +112,17 @@ pub(super) async fn run(inbox: Inbox, poll: Arc<PipePoll>, sink: Sink, spec: Log
                 }
                 Err(cause) => return last_words(&format!("cannot read the output of jobs: {cause}")),
             },
-            () = until(this.recorder.wake()) => this.pause(),
+            () = until(this.recorder.wake()) => {}
         }
         if let Some(done) = closing {
             this.close();
             // Whoever asked may have given up waiting.
             done.send(()).unwrap_or_default();
             return;
+        }
+        // Not in the branch above: it gets no turn while another job floods.
+        if this.recorder.wake().is_some_and(|at| at <= Instant::now()) {
+            this.pause();
         }
         this.flush();
     }

@@ -11,9 +11,9 @@ use slog::{Logger, error, o, warn};
 use crate::event::{Event, EventCode, JobName, Owner, RunEnd, RunId, Source};
 use crate::guard::PanicGuard;
 use crate::messages::{
-    BusCommand, CheckCommand, CheckDurations, CheckReport, GroupSignal, Launch, ReaperCommand, RunFact, RunReport,
+    BusCommand, CheckCommand, CheckReport, CheckStatus, CheckStatusQuery, GroupSignal, Launch, ReaperCommand, RunFact,
+    RunReport,
 };
-use crate::metrics::Histogram;
 use crate::policy::health::{Action, CheckPolicy, Timer};
 use crate::policy::job::Checked;
 use crate::spec::{HealthSpec, JobSpec};
@@ -31,7 +31,7 @@ pub struct HealthCheckActor {
     job: Option<Recipient<CheckReport>>,
     timers: HashMap<Timer, SpawnHandle>,
     began: Option<Instant>,
-    durations: Histogram,
+    seen: CheckStatus,
     log: Logger,
     _guard: Option<PanicGuard>,
 }
@@ -54,7 +54,7 @@ impl HealthCheckActor {
     ) -> Self {
         let launch = |exec| {
             let (env, output) = (job.env.clone().into(), health.output.clone());
-            Arc::new(Launch { exec, env, output, tells_last_words: health.failures.is_some() })
+            Arc::new(Launch { exec, env, output, tells_last_words: true })
         };
         let owner = Owner::Check(job.name.clone());
         Self {
@@ -66,7 +66,7 @@ impl HealthCheckActor {
             job: None,
             timers: HashMap::new(),
             began: None,
-            durations: Histogram::default(),
+            seen: CheckStatus::default(),
             log: log.new(o!("check" => owner.to_string())),
             owner,
             _guard: guard,
@@ -176,12 +176,13 @@ impl Handler<RunReport> for HealthCheckActor {
         match report.fact {
             RunFact::Started(_) => self.began = Some(Instant::now()),
             RunFact::Said(words) => {
+                self.seen.said.clone_from(&words);
                 let actions = self.policy.said(report.run, words);
                 self.perform(actions, ctx);
             }
             RunFact::Ended(end) => {
                 if let Some(began) = self.began.take() {
-                    self.durations.record(began.elapsed().as_secs_f64());
+                    self.seen.durations.record(began.elapsed().as_secs_f64());
                 }
                 let actions = self.policy.ended(report.run, end);
                 self.perform(actions, ctx);
@@ -190,11 +191,11 @@ impl Handler<RunReport> for HealthCheckActor {
     }
 }
 
-impl Handler<CheckDurations> for HealthCheckActor {
-    type Result = MessageResult<CheckDurations>;
+impl Handler<CheckStatusQuery> for HealthCheckActor {
+    type Result = CheckStatus;
 
-    fn handle(&mut self, _query: CheckDurations, _ctx: &mut Self::Context) -> Self::Result {
-        MessageResult(self.durations.clone())
+    fn handle(&mut self, _query: CheckStatusQuery, _ctx: &mut Self::Context) -> Self::Result {
+        self.seen.clone()
     }
 }
 

@@ -296,8 +296,17 @@ pub struct JobUpdate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub enum TelemetryCommand {
-    /// Serve at this address from now on; nowhere without one.
-    Listen(Option<SocketAddr>),
+    /// Serve this from now on; nothing without it.
+    Serve(Option<Serves>),
+}
+
+/// What the telemetry port serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Serves {
+    /// Where.
+    pub address: SocketAddr,
+    /// Whether people are served, too.
+    pub page: bool,
 }
 
 /// What is measured.
@@ -383,10 +392,19 @@ pub struct JobStatus {
     pub since: Duration,
 }
 
-/// How long the checks of a job took.
+/// What a health check has seen.
 #[derive(Debug, Message)]
-#[rtype(result = "Histogram")]
-pub struct CheckDurations;
+#[rtype(result = "CheckStatus")]
+pub struct CheckStatusQuery;
+
+/// What a health check has seen.
+#[derive(Clone, Debug, Default, MessageResponse)]
+pub struct CheckStatus {
+    /// How long its runs took.
+    pub durations: Histogram,
+    /// What its last run wrote last, unless it is raw.
+    pub said: String,
+}
 
 /// What everything looks like from above.
 #[derive(Debug, Message)]
@@ -432,8 +450,8 @@ pub struct JobEntry {
     pub service: Option<ServiceSpec>,
     /// Knows its state; nobody while it has stopped to be started anew.
     pub job: Option<Recipient<JobStatusQuery>>,
-    /// Knows how long checks take.
-    pub check: Option<Recipient<CheckDurations>>,
+    /// Knows how long checks take, and what they say.
+    pub check: Option<Recipient<CheckStatusQuery>>,
 }
 
 /// What a catalog is told of services. One request of each is enough: newer news of a service replaces older.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use crate::event::WatchName;
-use crate::messages::{CheckDurations, JobEntry, JobStatus, JobStatusQuery, Overview, OverviewQuery, WatchStatusQuery};
-use crate::metrics::Histogram;
+use crate::messages::{
+    CheckStatus, CheckStatusQuery, JobEntry, JobStatus, JobStatusQuery, Overview, OverviewQuery, WatchStatusQuery,
+};
 use crate::policy::job::{Health, State};
 
 /// How long everybody together may take.
@@ -19,8 +20,8 @@ pub struct JobReport {
     pub entry: JobEntry,
     /// What it does; nothing while it has stopped to be started anew.
     pub status: Option<JobStatus>,
-    /// How long its checks took, if asked for.
-    pub checks: Option<Histogram>,
+    /// What its checks have seen.
+    pub checks: Option<CheckStatus>,
 }
 
 /// Everything as it is.
@@ -43,7 +44,6 @@ pub struct NoAnswer;
 pub async fn report(
     supervisor: &Recipient<OverviewQuery>,
     wanted: impl Fn(&JobEntry) -> bool,
-    with_checks: bool,
 ) -> Result<Report, NoAnswer> {
     let all = async {
         let mut overview = supervisor.send(OverviewQuery).await.map_err(|_| NoAnswer)?;
@@ -53,7 +53,7 @@ pub async fn report(
             .into_iter()
             .map(|entry| {
                 let status = entry.job.as_ref().map(|job| job.send(JobStatusQuery));
-                let checks = entry.check.as_ref().filter(|_| with_checks).map(|check| check.send(CheckDurations));
+                let checks = entry.check.as_ref().map(|check| check.send(CheckStatusQuery));
                 (entry, status, checks)
             })
             .collect();

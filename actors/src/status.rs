@@ -7,6 +7,9 @@ use crate::overview::{JobReport, Report};
 use crate::policy::job::{Checked, State};
 use crate::spec::StartRule;
 
+/// How much of what a check says is told in a sentence.
+const LONGEST_LINE: usize = 200;
+
 /// Everything.
 #[derive(Debug, Serialize)]
 pub struct StatusBody {
@@ -56,6 +59,8 @@ struct ExitBody {
 struct CheckBody {
     passed: bool,
     result: String,
+    /// What it wrote last.
+    output: String,
     failures_in_a_row: u32,
     seconds_ago: f64,
 }
@@ -117,6 +122,7 @@ impl JobBody {
                 Some(CheckBody {
                     passed: !matches!(checked, Checked::Failed(_)),
                     result: result(checked).to_owned(),
+                    output: said(job).to_owned(),
                     failures_in_a_row: status.failures_in_a_row,
                     seconds_ago: ago.as_secs_f64(),
                 })
@@ -141,6 +147,17 @@ fn result(checked: &Checked) -> &str {
         Checked::Assumed => "no check: assumed healthy",
         Checked::Failed(reason) => reason,
     }
+}
+
+/// What the last check wrote last.
+fn said(job: &JobReport) -> &str {
+    job.checks.as_ref().map_or("", |checks| &checks.said)
+}
+
+/// The last line of it, as much as belongs into a sentence.
+fn last_line(text: &str) -> Option<String> {
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().take(LONGEST_LINE).collect())
 }
 
 /// A start rule in words.
@@ -254,7 +271,8 @@ fn health_sentence(job: &JobReport, report: &Report) -> Option<String> {
         Some((Checked::Failed(reason), _)) => {
             let times = status.failures_in_a_row;
             let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
-            Some(format!("{name}'s check failed {times}, last: {reason}"))
+            let last = last_line(said(job)).unwrap_or_else(|| last_line(reason).unwrap_or_default());
+            Some(format!("{name}'s check failed {times}, last: {last}"))
         }
         Some((Checked::Passed | Checked::Assumed, _)) => Some(format!("{name} is healthy")),
         None => Some(format!("{name} has not been checked yet")),
@@ -277,7 +295,7 @@ mod tests {
 
     use super::*;
     use crate::event::{JobName, RunId};
-    use crate::messages::{JobEntry, JobStatus, Overview};
+    use crate::messages::{CheckStatus, JobEntry, JobStatus, Overview};
     use crate::policy::job::Health;
 
     fn report(jobs: Vec<JobReport>) -> Report {
@@ -314,7 +332,9 @@ mod tests {
         db.entry.checked = true;
         let status = db.status.as_mut().unwrap();
         status.failures_in_a_row = 2;
-        status.last_check = Some((Checked::Failed("connection refused".into()), Duration::ZERO));
+        status.last_check = Some((Checked::Failed("exit status 1".into()), Duration::ZERO));
+        let said = "trying\nconnection refused\n\n".to_owned();
+        db.checks = Some(CheckStatus { said, ..CheckStatus::default() });
         db
     }
 

@@ -26,7 +26,7 @@ use crate::journal::Journal;
 use crate::messages::{
     ActorId, ActorPanicked, AddressChanged, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand,
     ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery,
-    ReaperCommand, StopWatching, SupervisorCommand, WatchEntry,
+    ReaperCommand, Serves, StopWatching, SupervisorCommand, WatchEntry,
 };
 use crate::metrics::Metrics;
 use crate::output::Pump;
@@ -34,7 +34,7 @@ use crate::policy::job::{Completion, Surroundings, Watcher};
 use crate::policy::shutdown::{Action, ShutdownPolicy};
 use crate::reaper::{Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
-use crate::spec::{CatalogSpec, JobSpec, ServiceSpec, Spec, StartRule, WatchSpec};
+use crate::spec::{CatalogSpec, JobSpec, ServiceSpec, Spec, StartRule, TelemetrySpec, WatchSpec};
 use crate::sys::SignalFd;
 use crate::telemetry::{TelemetryNeighbours, TelemetryServer};
 use crate::watch::{ReplaceContacts, WatchActor, WatchNeighbours};
@@ -219,11 +219,12 @@ impl Supervisor {
         let neighbours = TelemetryNeighbours {
             supervisor: ctx.address().recipient(),
             bus: core.bus.clone().recipient(),
+            journal: core.journal.clone().recipient(),
             metrics: core.metrics.clone().recipient(),
         };
         let guard = Self::guard(ActorId::Telemetry, ctx);
-        let address = self.spec.telemetry.as_ref().map(|telemetry| telemetry.address);
-        self.telemetry = Some(TelemetryServer::new(address, neighbours, self.log.clone(), guard).start());
+        let serves = self.spec.telemetry.as_ref().map(serves);
+        self.telemetry = Some(TelemetryServer::new(serves, neighbours, self.log.clone(), guard).start());
     }
 
     fn surroundings(&self, job: &JobSpec) -> Surroundings {
@@ -491,6 +492,10 @@ fn addresses(spec: &Spec) -> Vec<(OsString, OsString)> {
     let telemetry = spec.telemetry.as_ref().map(|telemetry| &telemetry.service);
     let variable = |service: &ServiceSpec| (address_variable(service), service.address.to_string().into());
     services.chain(telemetry).map(variable).collect()
+}
+
+fn serves(telemetry: &TelemetrySpec) -> Serves {
+    Serves { address: telemetry.address, page: telemetry.page }
 }
 
 /// 3.8: upper case, and `-` as `_`

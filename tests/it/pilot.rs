@@ -124,3 +124,12 @@ pub fn said(lines: &[String]) -> Vec<String> {
     };
     lines.iter().filter_map(message).collect()
 }
+
+/// Waits until something is so.
+pub fn until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not so in time");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}

@@ -40,7 +40,7 @@ pub(super) fn refused(status: u16, why: &str) -> Reply {
 }
 
 pub(super) async fn status(neighbours: &ControlNeighbours) -> Reply {
-    match overview::report(&neighbours.overview, |_| true, false).await {
+    match overview::report(&neighbours.overview, |_| true).await {
         Ok(report) => json(200, &StatusBody::new(&report)),
         Err(error @ NoAnswer) => refused(504, &error.to_string()),
     }
@@ -60,7 +60,7 @@ fn unknown(name: &str) -> Reply {
 
 /// The sentence about a job may be about others, so all are asked.
 async fn job_body(name: &str, neighbours: &ControlNeighbours) -> Result<Option<JobBody>, NoAnswer> {
-    let report = overview::report(&neighbours.overview, |_| true, false).await?;
+    let report = overview::report(&neighbours.overview, |_| true).await?;
     Ok(StatusBody::new(&report).jobs.into_iter().find(|job| job.name == name))
 }
 
@@ -135,7 +135,7 @@ impl OrderError {
 }
 
 async fn job(name: &str, neighbours: &ControlNeighbours) -> Result<Option<JobReport>, NoAnswer> {
-    let mut report = overview::report(&neighbours.overview, |entry| entry.name.as_str() == name, false).await?;
+    let mut report = overview::report(&neighbours.overview, |entry| entry.name.as_str() == name).await?;
     Ok(report.jobs.pop())
 }
 

@@ -25,6 +25,7 @@ use crate::messages::{
 use crate::spec::ControlSpec;
 use crate::sys;
 
+pub(crate) use requests::events;
 pub use socket::{Socket, SocketError, fallback_path};
 
 /// How long to wait until a socket that could not be made is tried again.

@@ -34,8 +34,8 @@ impl Diff {
     pub fn between(old: &Spec, new: &Spec) -> Self {
         let mut diff = Self::default();
         let (old_jobs, new_jobs) = (&old.jobs, &new.jobs);
-        diff.compare(old_jobs, new_jobs, |job| job.name.to_string(), same_job);
-        diff.compare(&old.watches, &new.watches, |watch| format!("watch.{}", watch.name), PartialEq::eq);
+        diff.compare(old_jobs, new_jobs, |job| job.name.to_string());
+        diff.compare(&old.watches, &new.watches, |watch| format!("watch.{}", watch.name));
         let settings = [
             ("consul", old.catalog != new.catalog),
             ("control", old.control != new.control),
@@ -47,12 +47,12 @@ impl Diff {
         diff
     }
 
-    fn compare<T>(&mut self, old: &[T], new: &[T], name: impl Fn(&T) -> String, same: impl Fn(&T, &T) -> bool) {
+    fn compare<T: PartialEq>(&mut self, old: &[T], new: &[T], name: impl Fn(&T) -> String) {
         let before: BTreeMap<String, &T> = old.iter().map(|item| (name(item), item)).collect();
         for item in new {
             let list = match before.get(&name(item)) {
                 None => &mut self.added,
-                Some(before) if same(before, item) => &mut self.unchanged,
+                Some(before) if *before == item => &mut self.unchanged,
                 Some(_) => &mut self.changed,
             };
             list.push(name(item));
@@ -60,20 +60,6 @@ impl Diff {
         let after: BTreeSet<String> = new.iter().map(&name).collect();
         self.removed.extend(before.into_keys().filter(|name| !after.contains(name)));
     }
-}
-
-/// Whether two definitions are one. The address is what `interfaces` meant when the config was read: a machine with
-/// another address by now is no other definition.
-fn same_job(one: &JobSpec, other: &JobSpec) -> bool {
-    let address = |job: &JobSpec| job.service.as_ref().map(|service| service.address);
-    if one.name != other.name || address(one) == address(other) {
-        return one == other;
-    }
-    let mut moved = one.clone();
-    if let (Some(service), Some(address)) = (&mut moved.service, address(other)) {
-        service.address = address;
-    }
-    moved == *other
 }
 
 /// What the supervisor has to do, in this order.
@@ -113,7 +99,7 @@ impl ReloadPolicy {
             if self.leaving.contains(&job.name) || self.is_pending(&job.name) {
                 continue;
             }
-            if new.jobs.iter().any(|other| same_job(job, other)) {
+            if new.jobs.contains(job) {
                 kept.insert(job.name.clone());
             } else if has_stopped(&job.name) {
                 step.discard.push(job.name.clone());

@@ -57,7 +57,6 @@ impl Supervisor {
         for ((_, gone), _) in before {
             gone.do_send(StopWatching);
         }
-        self.watch_addresses(ctx);
     }
 
     fn change_telemetry_service(&self, old: &Spec) {

@@ -118,7 +118,7 @@ impl Supervisor {
             core.metrics.do_send(MetricCommand::Define(metrics));
         }
         if let Some(server) = &self.telemetry {
-            server.do_send(TelemetryCommand::Listen(telemetry.map(|telemetry| telemetry.address)));
+            server.do_send(TelemetryCommand::Serve(telemetry.map(super::serves)));
         }
     }
 

@@ -3,7 +3,6 @@
 mod process;
 mod requests;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -11,7 +10,7 @@ use slog::{Logger, info, warn};
 
 use crate::guard::PanicGuard;
 use crate::http::{Listener, Server};
-use crate::messages::{EventCounts, MetricsText, OverviewQuery, TelemetryCommand};
+use crate::messages::{EventCounts, Follow, MetricsText, OverviewQuery, Serves, TelemetryCommand};
 
 /// How long to wait until a port that is taken is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -23,6 +22,8 @@ pub struct TelemetryNeighbours {
     pub supervisor: Recipient<OverviewQuery>,
     /// Knows how often what happened.
     pub bus: Recipient<EventCounts>,
+    /// Knows what happens.
+    pub journal: Recipient<Follow>,
     /// Knows what was measured.
     pub metrics: Recipient<MetricsText>,
 }
@@ -30,7 +31,7 @@ pub struct TelemetryNeighbours {
 /// See the module.
 #[derive(Debug)]
 pub struct TelemetryServer {
-    address: Option<SocketAddr>,
+    serves: Option<Serves>,
     server: Option<Server>,
     retry: Option<SpawnHandle>,
     complained: bool,
@@ -42,16 +43,16 @@ pub struct TelemetryServer {
 impl TelemetryServer {
     /// Listens as soon as that is possible, if at all.
     pub fn new(
-        address: Option<SocketAddr>,
+        serves: Option<Serves>,
         neighbours: TelemetryNeighbours,
         log: Logger,
         guard: Option<PanicGuard>,
     ) -> Self {
-        Self { address, server: None, retry: None, complained: false, neighbours, log, _guard: guard }
+        Self { serves, server: None, retry: None, complained: false, neighbours, log, _guard: guard }
     }
 
     fn bind(&mut self, ctx: &mut Context<Self>) {
-        let Some(address) = self.address else { return };
+        let Some(Serves { address, page }) = self.serves else { return };
         let bound = std::net::TcpListener::bind(address).and_then(|listener| {
             listener.set_nonblocking(true)?;
             tokio::net::TcpListener::from_std(listener)
@@ -64,7 +65,7 @@ impl TelemetryServer {
                 let neighbours = self.neighbours.clone();
                 let handler = move |request| {
                     let neighbours = neighbours.clone();
-                    async move { requests::answer(request, &neighbours).await }
+                    async move { requests::answer(request, page, &neighbours).await }
                 };
                 self.server = Some(Server::start(Listener::Tcp(listener), handler));
             }
@@ -92,9 +93,9 @@ impl Handler<TelemetryCommand> for TelemetryServer {
 
     fn handle(&mut self, command: TelemetryCommand, ctx: &mut Self::Context) {
         match command {
-            TelemetryCommand::Listen(address) if address == self.address => {}
-            TelemetryCommand::Listen(address) => {
-                self.address = address;
+            TelemetryCommand::Serve(serves) if serves == self.serves => {}
+            TelemetryCommand::Serve(serves) => {
+                self.serves = serves;
                 self.server = None;
                 self.complained = false;
                 if let Some(retry) = self.retry.take() {

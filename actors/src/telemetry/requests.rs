@@ -15,16 +15,44 @@ use crate::metrics::{CONTENT_TYPE, Exposition};
 use crate::overview::{self, JobReport, NoAnswer, Report};
 use crate::policy::job::Health;
 use crate::spec::ServiceSpec;
+use crate::status;
 
+const PAGE: &str = include_str!("page.html");
+const HTML: &str = "text/html; charset=utf-8";
+/// Nobody frames the page; what it may load, it says itself.
+const PAGE_HEADERS: &str = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n";
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn answer(request: Request, neighbours: &TelemetryNeighbours) -> Reply {
+pub(super) async fn answer(request: Request, page: bool, neighbours: &TelemetryNeighbours) -> Reply {
     let is_get = matches!(request.method.as_str(), "GET" | "HEAD");
     match request.path.as_str() {
         "/metrics" => metrics(neighbours).await.unwrap_or_else(|NoAnswer| Reply::status_only(503)),
         "/status" if !is_get => Reply::status_only(405),
         "/status" => status(neighbours).await.unwrap_or_else(|NoAnswer| Reply::status_only(503)),
+        _ if !page => Reply::status_only(404),
+        path => page_part(path, is_get, &request, neighbours).await,
+    }
+}
+
+/// What the page is made of. 3.8 has nothing at `/`, and so it is for whoever does not ask for HTML.
+async fn page_part(path: &str, is_get: bool, request: &Request, neighbours: &TelemetryNeighbours) -> Reply {
+    match path {
+        "/" if !request.accept.contains("text/html") => Reply::status_only(404),
+        "/" | "/page/status" | "/page/events" if !is_get => Reply::status_only(405),
+        "/" => Reply { headers: PAGE_HEADERS, ..Reply::new(200, HTML, PAGE.as_bytes()) },
+        "/page/status" => match overview::report(&neighbours.supervisor, |_| true).await {
+            Ok(report) => as_json(&status::StatusBody::new(&report)),
+            Err(NoAnswer) => Reply::status_only(503),
+        },
+        "/page/events" => crate::control::events(request, &neighbours.journal).await,
         _ => Reply::status_only(404),
+    }
+}
+
+fn as_json(body: &impl Serialize) -> Reply {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => Reply::new(200, JSON, bytes),
+        Err(error) => Reply::refused(500, &error.to_string()),
     }
 }
 
@@ -33,7 +61,7 @@ async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
     let counts = patient(neighbours.bus.send(EventCounts)).await?;
     let lag = asked.elapsed();
     let measured = patient(neighbours.metrics.send(MetricsText)).await?;
-    let report = overview::report(&neighbours.supervisor, |_| true, true).await?;
+    let report = overview::report(&neighbours.supervisor, |_| true).await?;
     let pids = report.jobs.iter().map(|job| job.status.as_ref().and_then(|status| status.pid)).collect();
     // Files of /proc may keep one waiting.
     let (figures, own) =
@@ -71,7 +99,7 @@ fn events(mut counts: Vec<(Event, u64)>, exposition: &mut Exposition) {
 
 type Sample = fn(&JobReport, Option<&Figures>) -> Option<f64>;
 
-/// One sample a job each: its name, type, help, and where the value comes from.
+/// The label is `name`, since `job` is what Prometheus calls a scrape. One sample a job each: its name, type, help, and where the value comes from.
 const OF_JOBS: [(&str, &str, &str, Sample); 6] = [
     ("containerpilot_job_restarts_total", "counter", "runs of a job after its first one", |job, _| {
         job.status.as_ref().map(|status| status.runs.saturating_sub(1) as f64)
@@ -102,7 +130,7 @@ fn jobs(report: &Report, figures: &[Option<Figures>], exposition: &mut Expositio
         exposition.family(name, kind, help);
         for (job, figures) in report.jobs.iter().zip(figures) {
             if let Some(value) = value(job, figures.as_ref()) {
-                exposition.sample(name, &[("job", job.entry.name.as_str())], value);
+                exposition.sample(name, &[("name", job.entry.name.as_str())], value);
             }
         }
     }
@@ -110,14 +138,16 @@ fn jobs(report: &Report, figures: &[Option<Figures>], exposition: &mut Expositio
     exposition.family(name, "counter", "ends of the job's process by status");
     for job in &report.jobs {
         for (status, count) in job.status.iter().flat_map(|status| &status.ends) {
-            exposition.sample(name, &[("job", job.entry.name.as_str()), ("status", status)], *count as f64);
+            exposition.sample(name, &[("name", job.entry.name.as_str()), ("status", status)], *count as f64);
         }
     }
     let name = "containerpilot_check_duration_seconds";
     exposition.family(name, "histogram", "how long health checks take");
     for job in &report.jobs {
-        if let Some(checks) = job.checks.as_ref().filter(|checks| !checks.is_empty()) {
-            checks.expose(exposition, name, &[("job", job.entry.name.as_str())]);
+        if let Some(checks) =
+            job.checks.as_ref().map(|checks| &checks.durations).filter(|durations| !durations.is_empty())
+        {
+            checks.expose(exposition, name, &[("name", job.entry.name.as_str())]);
         }
     }
 }
@@ -169,7 +199,7 @@ impl<'a> ServiceBody<'a> {
 }
 
 async fn status(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
-    let Report { overview, jobs, watches } = overview::report(&neighbours.supervisor, |_| true, false).await?;
+    let Report { overview, jobs, watches } = overview::report(&neighbours.supervisor, |_| true).await?;
     let mut body = StatusBody {
         version: env!("CARGO_PKG_VERSION"),
         jobs: Vec::new(),

@@ -1,0 +1,192 @@
+//! A running instance, asked and told over its socket and by the command line.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::http::local;
+use crate::pilot::{Pilot, containerpilot};
+
+const JOBS: &str = "{ name: 'app', exec: ['sh', '-c', 'echo app is up; trap \"echo got hup\" HUP; while :; do sleep 100 & wait $!; done'] },
+     { name: 'later', exec: ['sh', '-c', 'echo later is up; exec sleep 100'], when: { source: 'app', once: 'stopped' } },
+     { name: 'wrong', exec: '/nosuch/program' }";
+
+fn pilot() -> Pilot {
+    let mut pilot = Pilot::of_jobs(JOBS);
+    pilot.says("app is up");
+    crate::pilot::until(|| pilot.folder.join("socket").exists());
+    pilot
+}
+
+fn get(pilot: &Pilot, target: &str) -> (u16, Value) {
+    let (status, body) = local(&pilot.folder.join("socket"), "GET", target, "");
+    (status, serde_json::from_str(&body).unwrap_or(Value::Null))
+}
+
+/// The command line against a running instance: exit status, stdout, stderr.
+fn cli(pilot: &Pilot, args: &[&str]) -> (Option<i32>, String, String) {
+    let config = pilot.folder.join("app.json5");
+    let output = containerpilot(&[&["-config", config.to_str().unwrap()], args].concat());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_status_tells_everything_about_every_job() {
+    let pilot = pilot();
+    let (status, body) = get(&pilot, "/v3/status");
+    assert_eq!(status, 200);
+    let names: Vec<&str> = body["jobs"].as_array().unwrap().iter().map(|job| job["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["app", "later", "wrong"]);
+    assert_eq!((&body["jobs"][0]["state"], body["jobs"][0]["pid"].is_number()), (&"running".into(), true));
+    assert_eq!(body["jobs"][1]["waiting_for"], "app stopped");
+    assert_eq!(body["jobs"][2]["last_exit"]["status"], 127);
+    assert_eq!(get(&pilot, "/v3/jobs/app").1["name"], "app");
+    assert_eq!(get(&pilot, "/v3/jobs/nosuch").0, 404);
+    let (code, table, _) = cli(&pilot, &["-status"]);
+    assert_eq!((code, table.lines().count()), (Some(0), 4));
+    let (code, said, _) = cli(&pilot, &["-explain", "later"]);
+    assert!(code == Some(0) && said.starts_with("later waits for app stopped; app is running; "), "{said}");
+}
+
+#[test]
+fn what_the_socket_says_is_what_its_description_says() {
+    let pilot = pilot();
+    let description = get(&pilot, "/v3/openapi.json").1;
+    let schemas = &description["components"]["schemas"];
+    let agrees = |value: &Value, schema: &str| {
+        let mut named: Vec<&String> = schemas[schema]["properties"].as_object().unwrap().keys().collect();
+        let mut found: Vec<&String> = value.as_object().unwrap().keys().collect();
+        named.sort();
+        found.sort();
+        assert_eq!(found, named, "{schema}");
+    };
+    let status = get(&pilot, "/v3/status").1;
+    agrees(&status, "Status");
+    agrees(&status["jobs"][0], "Job");
+    let dry_run = local(&pilot.folder.join("socket"), "POST", "/v3/reload?dry-run", "").1;
+    agrees(&serde_json::from_str(&dry_run).unwrap(), "Diff");
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        let path = path.replace("{name}", "nosuch");
+        for method in ["get", "post"].iter().filter(|method| methods.get(method).is_none()) {
+            if path == "/v3/ping" {
+                continue;
+            }
+            let answer = local(&pilot.folder.join("socket"), &method.to_uppercase(), &path, "");
+            assert_eq!(answer.0, 405, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn a_job_is_stopped_and_started_by_hand() {
+    let mut pilot = pilot();
+    let (code, said, _) = cli(&pilot, &["-job", "app", "-stop"]);
+    assert!(code == Some(0) && said.contains("stopped by hand"), "{said}");
+    // What comes after its stop does, and everything stays up.
+    pilot.says("later is up");
+    assert_eq!(get(&pilot, "/v3/jobs/app").1["state"], "stopped");
+    assert_eq!(cli(&pilot, &["-job", "app", "-signal", "HUP"]).0, Some(1));
+    assert_eq!(cli(&pilot, &["-job", "app", "-start"]).0, Some(0));
+    assert_eq!(get(&pilot, "/v3/jobs/app").1["state"], "running");
+    let (code, _, error) = cli(&pilot, &["-job", "app", "-start"]);
+    assert!(code == Some(1) && error.contains("it runs already"), "{error}");
+    assert_eq!(pilot.stop().0, Some(0));
+}
+
+#[test]
+fn an_order_says_how_it_went() {
+    let mut pilot = pilot();
+    let before = get(&pilot, "/v3/jobs/app").1["pid"].clone();
+    assert_eq!(cli(&pilot, &["-job", "app", "-restart"]).0, Some(0));
+    assert_ne!(get(&pilot, "/v3/jobs/app").1["pid"], before);
+    assert_eq!(cli(&pilot, &["-job", "app", "-signal", "SIGHUP"]).0, Some(0));
+    pilot.says("got hup");
+    let (code, said, _) = cli(&pilot, &["-job", "wrong", "-start"]);
+    assert!(code == Some(1) && said.contains("no such file"), "{said}");
+    let (code, _, error) = cli(&pilot, &["-job", "nosuch", "-stop"]);
+    assert!(code == Some(1) && error.contains("no job `nosuch`"), "{error}");
+    assert_eq!(cli(&pilot, &["-job", "app", "-signal", "NOSUCH"]).0, Some(1));
+    assert_eq!(cli(&pilot, &["-job", "app", "-start", "-stop"]).0, Some(2));
+}
+
+#[test]
+fn health_is_an_exit_status() {
+    let check = "test -e @/ok";
+    let jobs = format!(
+        "{{ name: 'db', exec: 'sleep 1000', health: {{ exec: ['sh', '-c', '{check}'], interval: 1, ttl: 5 }} }},
+         {{ name: 'app', exec: 'sleep 1000' }}"
+    );
+    let mut pilot = Pilot::of_jobs(&jobs);
+    pilot.says("supervising");
+    crate::pilot::until(|| cli(&pilot, &["-healthy"]).1.contains("check failed"));
+    assert_eq!(cli(&pilot, &["-healthy", "db"]).0, Some(1));
+    assert_eq!(cli(&pilot, &["-healthy", "app"]).0, Some(0));
+    assert_eq!(cli(&pilot, &["-healthy", "nosuch"]).0, Some(1));
+    std::fs::write(pilot.folder.join("ok"), "").unwrap();
+    crate::pilot::until(|| cli(&pilot, &["-healthy"]) == (Some(0), String::new(), String::new()));
+}
+
+#[test]
+fn events_are_replayed_and_followed() {
+    let pilot = pilot();
+    let mut stream = UnixStream::connect(pilot.folder.join("socket")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(b"GET /v3/events?replay=all HTTP/1.1\r\nHost: c\r\n\r\n").unwrap();
+    let mut seen = String::new();
+    let mut until = |words: &str| {
+        let mut piece = [0; 4096];
+        while !seen.contains(words) {
+            let count = stream.read(&mut piece).unwrap();
+            assert_ne!(count, 0, "{seen}");
+            seen.push_str(std::str::from_utf8(&piece[..count]).unwrap());
+        }
+    };
+    until("\"code\":\"Startup\",\"source\":\"global\"");
+    local(&pilot.folder.join("socket"), "POST", "/v3/maintenance/enable", "");
+    until("\"code\":\"EnterMaintenance\"");
+    assert_eq!(local(&pilot.folder.join("socket"), "GET", "/v3/events?replay=x", "").0, 400);
+    // Those who watch hold up nobody.
+    assert_eq!(pilot.stop().0, Some(0));
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_a_reload_what_it_said() {
+    let mut pilot = pilot();
+    let path = pilot.folder.join("app.json5");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace("app is up", "app is new").replace("name: 'wrong'", "name: 'other'")).unwrap();
+    let (code, said, _) = cli(&pilot, &["-reload", "-dry-run"]);
+    let expected = "changed:   app\nadded:     other\nremoved:   wrong\nunchanged: later\nsettings:  -\n";
+    assert_eq!((code, said.as_str()), (Some(0), expected));
+    assert_eq!(get(&pilot, "/v3/jobs/other").0, 404);
+    assert_eq!(cli(&pilot, &["-reload"]), (Some(0), String::new(), String::new()));
+    pilot.says("app is new");
+    assert_eq!((get(&pilot, "/v3/jobs/other").0, get(&pilot, "/v3/jobs/wrong").0), (200, 404));
+    std::fs::write(&path, "{ jobs: [").unwrap();
+    assert_eq!(local(&pilot.folder.join("socket"), "POST", "/v3/reload", "").0, 422);
+    assert_eq!(get(&pilot, "/v3/jobs/other").0, 200);
+}
+
+#[test]
+fn the_socket_is_ours_alone_and_gone_afterwards() {
+    let pilot = pilot();
+    let socket = pilot.folder.join("socket");
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    // A second instance leaves the first one's socket alone, and runs its jobs all the same.
+    let mut second = Pilot::of(&format!(
+        "{{ control: {{ socket: '{}' }}, stopTimeout: 1, jobs: [{{ name: 'b', exec: ['sh', '-c', 'echo second; sleep 100'] }}] }}",
+        socket.display()
+    ));
+    second.says("another process listens there");
+    second.says(" second");
+    assert_eq!(second.stop().0, Some(0));
+    assert_eq!(get(&pilot, "/v3/status").0, 200);
+    let folder = pilot.folder.clone();
+    assert_eq!(cli(&pilot, &["-ping"]).0, Some(0));
+    drop(pilot);
+    assert!(!folder.exists());
+}

@@ -1,0 +1,93 @@
+//! The metrics, as Prometheus takes them.
+
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::http::{free_port, local, remote};
+use crate::pilot::{Pilot, until};
+
+/// A process that a test must not leave behind.
+struct Killed(Child);
+
+impl Drop for Killed {
+    #[expect(clippy::disallowed_methods, reason = "it was killed")]
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn pilot(port: u16) -> Pilot {
+    let kinds = ["counter", "gauge", "histogram", "summary"];
+    let metrics: Vec<String> = kinds
+        .iter()
+        .map(|kind| {
+            format!("{{ namespace: 'own', subsystem: 'a', name: '{kind}_total', help: 'of {kind}', type: '{kind}' }}")
+        })
+        .collect();
+    let mut pilot = Pilot::of(&format!(
+        "{{ control: {{ socket: '@/socket' }}, stopTimeout: 1,
+            telemetry: {{ port: {port}, interfaces: ['lo'], metrics: [{}] }},
+            jobs: [ {{ name: 'app', exec: 'sleep 1000', health: {{ exec: 'true', interval: 1, ttl: 5 }} }},
+                    {{ name: 'fails', exec: 'false', restarts: 2 }} ] }}",
+        metrics.join(", ")
+    ));
+    pilot.says("serving");
+    pilot
+}
+
+#[test]
+fn promtool_understands_the_metrics() {
+    let port = free_port();
+    let pilot = pilot(port);
+    let body = r#"{"own_a_counter_total": 2, "own_a_gauge_total": "3", "own_a_histogram_total": 0.3, "own_a_summary_total": 4}"#;
+    until(|| local(&pilot.folder.join("socket"), "POST", "/v3/metric", body).0 == 200);
+    until(|| remote(port, "GET", "/metrics", "", "").1.contains("containerpilot_check_duration_seconds_count"));
+    let text = remote(port, "GET", "/metrics", "", "").1;
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut promtool.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    // 3.8's names are what they are, and so are those of users: here a gauge with a counter's name.
+    let known = ["containerpilot_events counter", "containerpilot_control_http_requests counter", "own_a_"];
+    let new: Vec<&str> = complaints.lines().filter(|line| !known.iter().any(|known| line.starts_with(known))).collect();
+    assert!(new.is_empty(), "{new:?}\n{text}");
+}
+
+#[test]
+fn a_prometheus_scrapes_what_happens() {
+    let (port, own_port) = (free_port(), free_port());
+    let pilot = pilot(port);
+    let config = pilot.folder.join("prometheus.yml");
+    let scrape = format!(
+        "scrape_configs: [{{ job_name: cp, scrape_interval: 200ms, scrape_timeout: 200ms, static_configs: [{{ targets: ['127.0.0.1:{port}'] }}] }}]"
+    );
+    std::fs::write(&config, scrape).unwrap();
+    let prometheus = Command::new("prometheus")
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", pilot.folder.join("data").display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{own_port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let prometheus = Killed(prometheus);
+    until(|| std::net::TcpStream::connect(("127.0.0.1", own_port)).is_ok());
+    let value = |query: &str| {
+        let (_, body) = remote(own_port, "GET", &format!("/api/v1/query?query={query}"), "", "");
+        let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+        answer["data"]["result"][0]["value"][1].as_str().map(str::to_owned)
+    };
+    until(|| value("containerpilot_job_restarts_total%7Bname%3D%22fails%22%7D") == Some("2".to_owned()));
+    until(|| value("containerpilot_job_exits_total%7Bstatus%3D%221%22%7D") == Some("3".to_owned()));
+    until(|| value("containerpilot_job_healthy%7Bname%3D%22app%22%7D") == Some("1".to_owned()));
+    until(|| value("up") == Some("1".to_owned()));
+    drop(prometheus);
+    assert_eq!(pilot.stop().0, Some(0));
+}

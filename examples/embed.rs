@@ -14,8 +14,7 @@ use containerpilot_actors::addresses::InterfaceAddress;
 use containerpilot_actors::event::{Event, EventCode, JobName};
 use containerpilot_actors::output::{Pump, Sink};
 use containerpilot_actors::spec::{
-    Backoff, Budget, ControlSpec, Exec, JobSpec, LogFormat, LogLevel, LogOutput, LoggingSpec, OutputSpec, Spec,
-    StartRule,
+    Backoff, Budget, ControlSpec, Exec, JobSpec, LogOutput, LoggingSpec, OutputSpec, Spec, StartRule,
 };
 use containerpilot_actors::supervisor::{Resources, Supervisor};
 use containerpilot_actors::sys;
@@ -68,7 +67,7 @@ fn run() -> std::io::Result<u8> {
     let sink = Sink::open(&LogOutput::Stdout)?;
     let (nothing, signals) = (File::open("/dev/null")?, sys::signal_fd()?);
     actix::System::new().block_on(async move {
-        let pump = Pump::start(&actix::Arbiter::new().handle(), sink, LogFormat::Default, LogLevel::Info)?;
+        let pump = Pump::start(&actix::Arbiter::new().handle(), sink, &spec.logging)?;
         let (finished, status) = tokio::sync::oneshot::channel();
         let environment = std::env::vars_os().collect();
         let log = Logger::root(Discard, o!());

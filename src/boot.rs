@@ -62,8 +62,7 @@ pub fn run(
     let runtime = actix::System::new();
     runtime.block_on(async move {
         let arbiter = actix::Arbiter::new();
-        let pump = Pump::start(&arbiter.handle(), sink, spec.logging.format, spec.logging.level)
-            .map_err(system("watch the output of jobs"))?;
+        let pump = Pump::start(&arbiter.handle(), sink, &spec.logging).map_err(system("watch the output of jobs"))?;
         let log = crate::logging::logger(pump.clone(), &spec.logging);
         info!(log, "ContainerPilot {} starts", env!("CARGO_PKG_VERSION"); "jobs" => spec.jobs.len());
         // A raw job writes to the same stream: our line is not to land in the middle of one of its own.

@@ -121,3 +121,71 @@ fn text(line: &mut Vec<u8>, record: &Record<'_>, values: &OwnedKVList) -> io::Re
     line.push(b'\n');
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use containerpilot_actors::output::encode_json_string;
+
+    use super::*;
+
+    /// Pieces of which most lines consist, and those that are hard.
+    const PIECES: [&[u8]; 16] = [
+        b"plain text",
+        b"\"",
+        b"\\",
+        b"\0",
+        b"\x1b[31m",
+        b"\x7f",
+        b"\t\r\x08\x0c",
+        "\u{e9}\u{2028}".as_bytes(),
+        "\u{1f680}".as_bytes(),
+        b"\xff",
+        b"\xc3",
+        b"\xed\xa0\x80",
+        b"\xf0\x9f\x9a",
+        b"\xc0\x80",
+        b"</script>&",
+        b"\\u0000",
+    ];
+
+    #[test]
+    fn a_childs_line_and_our_own_record_have_the_same_message() {
+        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8) | 1;
+        println!("seed {seed}");
+        let mut state = seed;
+        let mut random = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+        };
+        for _ in 0..20_000 {
+            let mut line = Vec::new();
+            for _ in 0..random(8) {
+                match random(2) {
+                    0 => line.extend_from_slice(PIECES[random(PIECES.len())]),
+                    _ => line.extend((0..random(40)).map(|_| u8::try_from(random(256)).unwrap())),
+                }
+            }
+            let text = String::from_utf8_lossy(&line);
+            let mut ours = Vec::new();
+            encode_json_string(&mut ours, &line);
+            let read: String =
+                serde_json::from_slice(&ours).unwrap_or_else(|error| panic!("seed {seed}: {line:?}: {error}"));
+            assert_eq!(read, text, "seed {seed}: {line:?}");
+            let mut record = Vec::new();
+            let values = OwnedKVList::from(o!());
+            json(&mut record, &slog::record!(Level::Info, "", &format_args!("{text}"), slog::b!()), &values).unwrap();
+            let object: serde_json::Value = serde_json::from_slice(&record).unwrap();
+            assert_eq!(object["msg"], read.as_str(), "seed {seed}: {line:?}");
+            // The very same bytes, too.
+            let at = record.windows(6).position(|window| window == b"\"msg\":").unwrap() + 6;
+            assert!(
+                record[at..].starts_with(&ours),
+                "seed {seed}: {} is not in {}",
+                String::from_utf8_lossy(&ours),
+                String::from_utf8_lossy(&record)
+            );
+        }
+    }
+}

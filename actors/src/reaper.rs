@@ -169,8 +169,8 @@ impl Reaper {
             stderr: Some(child_stderr.as_fd()),
         };
         let pid = sys::spawn(&program, &args, &env, &streams).map_err(refused)?;
-        let keeps_last_words = launch.tells_last_words;
-        let captured = Captured { owner: owner.clone(), run, pid, stdout, stderr, keeps_last_words };
+        let (output, keeps_last_words) = (launch.output.clone(), launch.tells_last_words);
+        let captured = Captured { owner: owner.clone(), run, pid, stdout, stderr, output, keeps_last_words };
         if let Err(errno) = self.pump.attach(captured) {
             warn!(self.log, "cannot read the output of {}: {}", owner, sys::describe(errno));
         }

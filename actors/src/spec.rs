@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{Event, JobName, WatchName};
@@ -120,10 +121,78 @@ impl Default for Backoff {
 }
 
 /// What becomes of a process's stdout and stderr.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OutputSpec {
-    /// The process gets our own stdout and stderr; its lines are not wrapped.
+    /// The process gets our own stdout and stderr; its lines are not wrapped, and nothing else here matters.
     pub raw: bool,
+    /// How its records look, if not as all others do.
+    pub format: Option<LogFormat>,
+    /// The level of its lines.
+    pub level: LogLevel,
+    /// More fields of each record, by name. None has the name of a field that we write.
+    pub fields: Vec<(String, String)>,
+    /// Lines that this matches begin a record, the others go on with it.
+    pub multiline: Option<LinePattern>,
+    /// Lines that are JSON objects are put into the record as such.
+    pub json: bool,
+    /// How many lines are taken.
+    pub rate_limit: Option<RateLimit>,
+}
+
+impl Default for OutputSpec {
+    fn default() -> Self {
+        Self {
+            raw: false,
+            format: None,
+            level: LogLevel::Info,
+            fields: Vec::new(),
+            multiline: None,
+            json: false,
+            rate_limit: None,
+        }
+    }
+}
+
+type Matches = dyn Fn(&[u8]) -> bool + Send + Sync;
+
+/// A question that can be asked of a line, such as a compiled regular expression. Equal if the text is.
+#[derive(Clone)]
+pub struct LinePattern {
+    text: String,
+    matches: Arc<Matches>,
+}
+
+impl LinePattern {
+    /// `matches` as `text` says it.
+    pub fn new(text: impl Into<String>, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
+        Self { text: text.into(), matches: Arc::new(matches) }
+    }
+
+    /// The answer for a line, which is without its newline.
+    pub fn matches(&self, line: &[u8]) -> bool {
+        (self.matches)(line)
+    }
+}
+
+impl PartialEq for LinePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl std::fmt::Debug for LinePattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LinePattern").field(&self.text).finish()
+    }
+}
+
+/// At most so many lines in each span of time; the others are dropped and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// At least 1.
+    pub lines: u64,
+    /// How long a span is; it begins with a line.
+    pub per: Duration,
 }
 
 /// A health check.
@@ -342,6 +411,20 @@ pub enum LogLevel {
     Panic,
 }
 
+impl LogLevel {
+    /// Its name in records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warning",
+            Self::Error => "error",
+            Self::Fatal => "fatal",
+            Self::Panic => "panic",
+        }
+    }
+}
+
 /// How a record looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -373,10 +456,12 @@ pub struct LoggingSpec {
     pub format: LogFormat,
     /// Where they go.
     pub output: LogOutput,
+    /// Of children's lines, no record holds more bytes; a longer line becomes several.
+    pub max_line: usize,
 }
 
 impl Default for LoggingSpec {
     fn default() -> Self {
-        Self { level: LogLevel::Info, format: LogFormat::Default, output: LogOutput::Stdout }
+        Self { level: LogLevel::Info, format: LogFormat::Default, output: LogOutput::Stdout, max_line: 64 * 1024 }
     }
 }

@@ -4,15 +4,14 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use containerpilot_actors::event::{Event, EventCode, JobName, Source};
-use containerpilot_actors::spec::{
-    Backoff, Budget, Exec, HealthSpec, InitialStatus, JobSpec, OutputSpec, ServiceSpec, StartRule,
-};
+use containerpilot_actors::spec::{Backoff, Budget, Exec, HealthSpec, InitialStatus, JobSpec, ServiceSpec, StartRule};
 
 use super::exec;
+use super::logging::output;
 use super::lower_v3::{Surroundings, named_scope, service_name};
 use super::node::{Node, Value};
 use super::problem::Problem;
-use super::raw_v3::{self, Field, Health, Job, JobConsul, Output, When};
+use super::raw_v3::{self, Field, Health, Job, JobConsul, When};
 use super::reader::{Reader, Scope, whole_part};
 use super::starts::Start;
 use super::{discovery, duration};
@@ -109,11 +108,6 @@ fn command(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Exec>
             None
         }
     }
-}
-
-fn output(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> OutputSpec {
-    let Some((scope, raw)) = reader.block::<Output<'_>>(scope, field) else { return OutputSpec::default() };
-    OutputSpec { raw: reader.boolean(&scope, raw.raw).unwrap_or(false) }
 }
 
 /// The start rule, the wait for it, and what is written of it.

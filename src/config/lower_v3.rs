@@ -3,20 +3,19 @@
 //! Gathers all problems before it gives up: what is wrong gets a stand-in, and the result is thrown away in the end.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use containerpilot_actors::addresses::Host;
 use containerpilot_actors::event::WatchName;
-use containerpilot_actors::spec::{ControlSpec, JobSpec, LogFormat, LogLevel, LogOutput, LoggingSpec, Spec, WatchSpec};
+use containerpilot_actors::spec::{ControlSpec, JobSpec, Spec, WatchSpec};
 
 use super::discovery;
 use super::job;
+use super::logging::logging;
 use super::node::Node;
 use super::problem::Problem;
-use super::raw_v3::{Config, Control, Field, Logging, Watch};
+use super::raw_v3::{Config, Control, Field, Watch};
 use super::reader::{Reader, Scope, text};
 use super::starts;
 use crate::template::Environment;
@@ -171,55 +170,6 @@ fn control(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> ControlSpec 
             }
             default
         }
-    }
-}
-
-fn logging(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> LoggingSpec {
-    const LEVELS: [(&str, LogLevel); 7] = [
-        ("debug", LogLevel::Debug),
-        ("info", LogLevel::Info),
-        ("warn", LogLevel::Warn),
-        ("warning", LogLevel::Warn),
-        ("error", LogLevel::Error),
-        ("fatal", LogLevel::Fatal),
-        ("panic", LogLevel::Panic),
-    ];
-    const FORMATS: [(&str, LogFormat); 3] =
-        [("default", LogFormat::Default), ("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let mut spec = LoggingSpec::default();
-    let Some((scope, raw)) = reader.block::<Logging<'_>>(scope, field) else { return spec };
-    if let Some(level) = reader.string(&scope, raw.level) {
-        spec.level = reader.word(&scope, raw.level, &level.to_lowercase(), &LEVELS).unwrap_or(spec.level);
-    }
-    if let Some(format) = reader.string(&scope, raw.format) {
-        spec.format = reader.word(&scope, raw.format, &format.to_lowercase(), &FORMATS).unwrap_or(spec.format);
-    }
-    if let Some(output) = reader.string(&scope, raw.output) {
-        spec.output = match output.to_lowercase().as_str() {
-            "stdout" => LogOutput::Stdout,
-            "stderr" => LogOutput::Stderr,
-            _ => LogOutput::File(PathBuf::from(&output)),
-        };
-        if let LogOutput::File(path) = &spec.output
-            && let Err(cause) = can_be_logged_to(path)
-        {
-            let says = format!("cannot write to `{}`: {cause}", super::node::shortened(&output));
-            reader.problem(&scope, raw.output, says);
-        }
-    }
-    spec
-}
-
-/// Tells what opening the file would say, as far as that can be told without making it.
-fn can_be_logged_to(path: &Path) -> io::Result<()> {
-    match OpenOptions::new().append(true).open(path) {
-        Ok(_) => Ok(()),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let folder = folder.unwrap_or(Path::new("."));
-            if folder.metadata()?.is_dir() { Ok(()) } else { Err(cause) }
-        }
-        Err(cause) => Err(cause),
     }
 }
 

@@ -7,6 +7,7 @@ mod duration;
 mod exec;
 mod interfaces;
 mod job;
+mod logging;
 mod lower_v3;
 mod node;
 mod positions;

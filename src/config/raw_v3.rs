@@ -94,7 +94,20 @@ block! {
 block! {
     /// `logging` of a job or of its health check.
     Output, "a job's `logging`";
-    raw: "raw",
+    raw: "raw", format: "format", level: "level", fields: "fields", multiline: "multiline", json: "json",
+    rate_limit: "rateLimit",
+}
+
+block! {
+    /// `multiline` of a job's `logging`.
+    Multiline, "`multiline`";
+    start: "start",
+}
+
+block! {
+    /// `rateLimit` of a job's `logging`.
+    RateLimit, "`rateLimit`";
+    lines: "lines", per: "per",
 }
 
 block! {
@@ -131,7 +144,7 @@ block! {
 block! {
     /// `logging` of the whole.
     Logging, "`logging`";
-    level: "level", format: "format", output: "output",
+    level: "level", format: "format", output: "output", max_line: "maxLine",
 }
 
 block! {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use containerpilot_actors::addresses::InterfaceAddress;
 use containerpilot_actors::event::{Event, EventCode, JobName, SignalSource, Source as EventSource};
-use containerpilot_actors::spec::{Budget, CatalogSpec, ConsulSpec, StartRule, TaggedAddress, Weights};
+use containerpilot_actors::spec::{
+    Budget, CatalogSpec, ConsulSpec, LogFormat, LogLevel, RateLimit, StartRule, TaggedAddress, Weights,
+};
 
 fn host() -> Host {
     let address = |interface: &str, address: &str| InterfaceAddress {
@@ -106,6 +108,55 @@ fn backoff_fills_in_what_is_left_out() {
     assert_eq!((given.initial, given.max, given.factor), (Duration::from_secs(20), Duration::from_secs(20), 3.0));
     for wrong in ["'some'", "{ factor: 0.5 }", "{ jitter: 2 }", "{ initial: '2s', max: '1s' }", "{ inital: 1 }", "5"] {
         assert!(refused_job(&format!("backoff: {wrong}")).contains("job[app].backoff"), "{wrong}");
+    }
+}
+
+#[test]
+fn logging_of_a_job_and_of_its_check_is_read() {
+    let logging = "logging: { format: 'JSON', level: 'Warn', fields: { team: 'db', shard: 3, b: true }, json: true, \
+                   multiline: { start: '^\\\\d{4}-' }, rateLimit: { lines: 10, per: '2s' } }";
+    let job = job(&format!("{logging}, health: {{ exec: 'true', interval: 1, ttl: 2, {logging} }}"));
+    let spec = job.output;
+    assert_eq!((spec.format, spec.level, spec.json, spec.raw), (Some(LogFormat::Json), LogLevel::Warn, true, false));
+    let fields: Vec<(&str, &str)> = spec.fields.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+    assert_eq!(fields, [("b", "true"), ("shard", "3"), ("team", "db")]);
+    assert_eq!(spec.rate_limit, Some(RateLimit { lines: 10, per: Duration::from_secs(2) }));
+    let start = spec.multiline.clone().unwrap();
+    assert!(start.matches(b"2026-11-21 \xff") && !start.matches(b"  at main()"));
+    assert_eq!(job.health.unwrap().output, spec, "a reload compares specs");
+    assert_eq!(loaded("{ logging: { maxLine: '16k' } }").spec.logging.max_line, 16384);
+    assert_eq!(loaded("{}").spec.logging.max_line, 65536);
+    assert_eq!(loaded("{ jobs: [ { name: 'a', logging: { raw: true, json: true } } ] }").spec.warnings.len(), 1);
+}
+
+#[test]
+fn mistakes_in_logging_are_told_with_their_place() {
+    for (logging, says) in [
+        (
+            "{ multilin: {} }",
+            "app.json5:1:51: job[app].logging: `multilin` is not a field of a job's `logging`, perhaps `multiline`",
+        ),
+        ("{ multiline: {} }", "job[app].logging.multiline.start: is missing"),
+        (
+            "{ multiline: { start: '(a' } }",
+            "app.json5:1:71: job[app].logging.multiline.start: `(a` is not a regular expression: unclosed group",
+        ),
+        ("{ level: 'loud' }", "job[app].logging.level: `loud` is not one of debug, info"),
+        ("{ format: 'jsn' }", "perhaps `json`"),
+        ("{ fields: { msg: 'x' } }", "job[app].logging.fields.msg: is a field of every record"),
+        ("{ fields: { 'a b': 'x' } }", "is no name of a field"),
+        ("{ fields: { a: [] } }", "job[app].logging.fields.a: is a list, not a string"),
+        ("{ fields: 'a' }", "job[app].logging.fields: is a string"),
+        ("{ rateLimit: {} }", "job[app].logging.rateLimit.lines: is missing, it must be a number of lines"),
+        ("{ rateLimit: { lines: 0 } }", "`0` is not a number of lines, at least 1"),
+        ("{ rateLimit: { lines: 1, per: '0' } }", "job[app].logging.rateLimit.per"),
+        ("{ json: 'maybe' }", "is not true or false"),
+    ] {
+        let told = refused_job(&format!("logging: {logging}"));
+        assert!(told.contains(says), "{told}");
+    }
+    for size in ["255", "'17MiB'", "'16kb'", "-1", "[]"] {
+        assert!(refused(&format!("{{ logging: {{ maxLine: {size} }} }}")).contains("logging.maxLine"), "{size}");
     }
 }
 

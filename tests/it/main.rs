@@ -5,6 +5,7 @@ mod control;
 mod ends;
 mod http;
 mod life;
+mod logs;
 mod output;
 mod page;
 mod pilot;

@@ -5,8 +5,9 @@
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::lines::Part;
 use crate::event::Owner;
-use crate::spec::LogFormat;
+use crate::spec::{LogFormat, LogLevel};
 
 /// Which of a child's two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,30 +18,53 @@ pub enum Stream {
     Stderr,
 }
 
-/// Writes records of one format, with a clock that is read once per batch.
-#[derive(Debug)]
+/// Whose lines, and how their records look.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    pub owner: &'a Owner,
+    pub pid: i32,
+    pub stream: Stream,
+    pub format: LogFormat,
+    pub level: LogLevel,
+    /// More fields of each record, by name.
+    pub fields: &'a [(String, String)],
+}
+
+/// Writes records, with a clock that is read once per batch.
+#[derive(Debug, Default)]
 pub struct Encoder {
-    format: LogFormat,
     clock: Clock,
     stamp: String,
+    is: Option<LogFormat>,
     prefix: Vec<u8>,
     suffix: Vec<u8>,
 }
 
+/// Between the head of a JSON record and its message.
+const MESSAGE: &[u8] = b",\"msg\":";
+
 impl Encoder {
-    pub fn new(format: LogFormat) -> Self {
-        Self { format, clock: Clock::default(), stamp: String::new(), prefix: Vec::new(), suffix: Vec::new() }
+    /// Reads the clock: nanoseconds since 1970.
+    pub fn tick(&mut self) -> u64 {
+        self.clock.read();
+        self.clock.at
     }
 
-    /// Makes what is the same for all lines of a batch: who, which stream, when.
-    pub fn begin(&mut self, owner: &Owner, pid: i32, stream: Stream) {
+    /// Makes what is the same for all lines of a batch: who, which stream, when; as of the last tick, unless told otherwise.
+    pub fn begin(&mut self, look: &Look<'_>, time: Option<&str>) {
+        let Look { owner, pid, stream, format, level, fields } = *look;
+        self.is = Some(format);
         self.stamp.clear();
+        match (time, format) {
+            (Some(time), _) => self.stamp.push_str(time),
+            (None, LogFormat::Text) => self.clock.seconds(&mut self.stamp),
+            (None, LogFormat::Default | LogFormat::Json) => self.clock.nanos(&mut self.stamp),
+        }
         let (prefix, suffix) = (&mut self.prefix, &mut self.suffix);
         prefix.clear();
         suffix.clear();
-        match self.format {
+        match format {
             LogFormat::Default => {
-                self.clock.nanos(&mut self.stamp);
                 prefix.extend_from_slice(self.stamp.as_bytes());
                 if let Owner::Job(name) = owner {
                     prefix.push(b' ');
@@ -51,38 +75,43 @@ impl Encoder {
                 suffix.push(b'\n');
             }
             LogFormat::Text => {
-                self.clock.seconds(&mut self.stamp);
-                prefix.extend_from_slice(b"time=\"");
-                prefix.extend_from_slice(self.stamp.as_bytes());
-                prefix.extend_from_slice(b"\" level=info ");
+                head_of_text(prefix, &self.stamp, level);
                 suffix.extend_from_slice(label(owner).as_bytes());
                 suffix.push(b'=');
                 encode_text_value(suffix, owner.to_string().as_bytes());
                 number(suffix, b" pid=", pid);
+                for (name, value) in fields {
+                    suffix.push(b' ');
+                    suffix.extend_from_slice(name.as_bytes());
+                    suffix.push(b'=');
+                    encode_text_value(suffix, value.as_bytes());
+                }
                 suffix.push(b'\n');
             }
             LogFormat::Json => {
-                self.clock.nanos(&mut self.stamp);
-                prefix.extend_from_slice(b"{\"");
-                prefix.extend_from_slice(label(owner).as_bytes());
-                prefix.extend_from_slice(b"\":");
-                encode_json_string(prefix, owner.to_string().as_bytes());
-                prefix.extend_from_slice(b",\"level\":\"info\",\"msg\":");
+                head_of_json(prefix, Some(owner), level);
+                prefix.extend_from_slice(MESSAGE);
                 number(suffix, b",\"pid\":", pid);
                 suffix.extend_from_slice(match stream {
-                    Stream::Stdout => b",\"stream\":\"stdout\",\"time\":\"",
-                    Stream::Stderr => b",\"stream\":\"stderr\",\"time\":\"",
+                    Stream::Stdout => b",\"stream\":\"stdout\"",
+                    Stream::Stderr => b",\"stream\":\"stderr\"",
                 });
-                suffix.extend_from_slice(self.stamp.as_bytes());
-                suffix.extend_from_slice(b"\"}\n");
+                for (name, value) in fields {
+                    suffix.push(b',');
+                    encode_json_string(suffix, name.as_bytes());
+                    suffix.push(b':');
+                    encode_json_string(suffix, value.as_bytes());
+                }
+                end_of_json(suffix, &self.stamp);
             }
         }
     }
 
-    /// Appends the record of one line, which is without its newline.
-    pub fn line(&self, out: &mut Vec<u8>, line: &[u8]) {
+    /// Appends the record of one line, which is without its newline, or of a part of one.
+    pub fn line(&self, out: &mut Vec<u8>, line: &[u8], part: Option<Part>) {
+        let Some(format) = self.is else { return };
         out.extend_from_slice(&self.prefix);
-        match self.format {
+        match format {
             LogFormat::Default => encode_utf8(out, line),
             // logrus leaves out an empty message
             LogFormat::Text if line.is_empty() => {}
@@ -93,8 +122,112 @@ impl Encoder {
             }
             LogFormat::Json => encode_json_string(out, line),
         }
+        if let Some(part) = part {
+            partial(out, format, part);
+        }
         out.extend_from_slice(&self.suffix);
     }
+
+    /// Appends a line that is a JSON object: as such in JSON, as a line in the other formats. Newlines between its tokens
+    /// become blanks.
+    pub fn object(&self, out: &mut Vec<u8>, line: &[u8]) {
+        if self.is != Some(LogFormat::Json) {
+            return self.line(out, line, None);
+        }
+        out.extend_from_slice(b"{\"data\":");
+        let start = out.len();
+        out.extend_from_slice(line);
+        for byte in &mut out[start..] {
+            // In a string they would be escaped.
+            if matches!(*byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+        out.push(b',');
+        out.extend_from_slice(&self.prefix[1..self.prefix.len() - MESSAGE.len()]);
+        out.extend_from_slice(&self.suffix);
+    }
+
+    /// Appends a warning of our own, which counts something.
+    pub fn warning(&mut self, out: &mut Vec<u8>, format: LogFormat, owner: Option<&Owner>, message: &str, count: u64) {
+        self.tick();
+        self.stamp.clear();
+        match format {
+            LogFormat::Default => {
+                self.clock.nanos(&mut self.stamp);
+                out.extend_from_slice(self.stamp.as_bytes());
+                out.push(b' ');
+                if let Some(owner) = owner {
+                    out.extend_from_slice(format!("{owner}: ").as_bytes());
+                }
+                out.extend_from_slice(message.as_bytes());
+                out.push(b'\n');
+            }
+            LogFormat::Text => {
+                self.clock.seconds(&mut self.stamp);
+                head_of_text(out, &self.stamp, LogLevel::Warn);
+                out.extend_from_slice(b"msg=");
+                encode_text_value(out, message.as_bytes());
+                out.extend_from_slice(format!(" dropped={count}").as_bytes());
+                if let Some(owner) = owner {
+                    out.extend_from_slice(format!(" {}=", label(owner)).as_bytes());
+                    encode_text_value(out, owner.to_string().as_bytes());
+                }
+                out.push(b'\n');
+            }
+            LogFormat::Json => {
+                self.clock.nanos(&mut self.stamp);
+                head_of_json(out, owner, LogLevel::Warn);
+                out.extend_from_slice(MESSAGE);
+                encode_json_string(out, message.as_bytes());
+                out.extend_from_slice(format!(",\"dropped\":{count}").as_bytes());
+                end_of_json(out, &self.stamp);
+            }
+        }
+    }
+}
+
+fn head_of_text(out: &mut Vec<u8>, stamp: &str, level: LogLevel) {
+    out.extend_from_slice(b"time=\"");
+    out.extend_from_slice(stamp.as_bytes());
+    out.extend_from_slice(b"\" level=");
+    out.extend_from_slice(level.word().as_bytes());
+    out.push(b' ');
+}
+
+fn head_of_json(out: &mut Vec<u8>, owner: Option<&Owner>, level: LogLevel) {
+    out.push(b'{');
+    if let Some(owner) = owner {
+        out.push(b'"');
+        out.extend_from_slice(label(owner).as_bytes());
+        out.extend_from_slice(b"\":");
+        encode_json_string(out, owner.to_string().as_bytes());
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"level\":\"");
+    out.extend_from_slice(level.word().as_bytes());
+    out.push(b'"');
+}
+
+fn end_of_json(out: &mut Vec<u8>, stamp: &str) {
+    out.extend_from_slice(b",\"time\":\"");
+    out.extend_from_slice(stamp.as_bytes());
+    out.extend_from_slice(b"\"}\n");
+}
+
+/// The fields of a part of a line. The default format has no room for them.
+fn partial(out: &mut Vec<u8>, format: LogFormat, part: Part) {
+    let Part { id, ordinal, last } = part;
+    let text = match format {
+        LogFormat::Default => return,
+        LogFormat::Text => {
+            format!("partial_id={id:016x} partial_last={last} partial_message=true partial_ordinal={ordinal} ")
+        }
+        LogFormat::Json => format!(
+            ",\"partial_id\":\"{id:016x}\",\"partial_last\":{last},\"partial_message\":true,\"partial_ordinal\":{ordinal}"
+        ),
+    };
+    out.extend_from_slice(text.as_bytes());
 }
 
 fn label(owner: &Owner) -> &'static str {
@@ -123,7 +256,7 @@ fn encode_utf8(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Appends text as a JSON string, with its quotes. Bytes that are no UTF-8 become U+FFFD.
+/// Appends text as a JSON string, with its quotes, escaped as serde_json does. Bytes that are no UTF-8 become U+FFFD.
 pub fn encode_json_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     if text.is_ascii() {
@@ -141,7 +274,7 @@ pub fn encode_json_string(out: &mut Vec<u8>, text: &[u8]) {
 
 fn escape_json(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\' || *byte == 0x7f) {
+    while let Some(at) = first_special(rest) {
         out.extend_from_slice(&rest[..at]);
         match rest[at] {
             b'"' => out.extend_from_slice(b"\\\""),
@@ -149,11 +282,37 @@ fn escape_json(out: &mut Vec<u8>, text: &[u8]) {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
             control => hex(out, b"\\u00", control),
         }
         rest = &rest[at + 1..];
     }
     out.extend_from_slice(rest);
+}
+
+/// Where the first byte is that a JSON string must not hold as it is. Looks at eight bytes at a time: long lines are
+/// nearly all of what a log holds.
+fn first_special(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    /// The high bit of each byte that is less than `least`, none of which is above 0x80. A borrow may set it wrongly in the
+    /// bytes after such a one, but never before it.
+    const fn below(word: u64, least: u8) -> u64 {
+        word.wrapping_sub(ONES * (least as u64)) & !word & HIGH
+    }
+    const QUOTES: u64 = ONES * (b'"' as u64);
+    const BACKSLASHES: u64 = ONES * (b'\\' as u64);
+    let (words, rest) = text.as_chunks::<8>();
+    for (i, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = below(word, 0x20) | below(word ^ QUOTES, 1) | below(word ^ BACKSLASHES, 1);
+        if found != 0 {
+            return Some(i * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
+    at.map(|at| words.len() * 8 + at)
 }
 
 fn hex(out: &mut Vec<u8>, before: &[u8], byte: u8) {
@@ -194,32 +353,44 @@ pub fn encode_text_value(out: &mut Vec<u8>, value: &[u8]) {
 /// The wall clock as RFC 3339 in UTC; the part down to seconds is kept, since it seldom changes.
 #[derive(Debug, Default)]
 struct Clock {
+    /// Nanoseconds since 1970 when it was read last.
+    at: u64,
     second: Option<u64>,
     text: String,
 }
 
 impl Clock {
-    #[expect(clippy::disallowed_methods, reason = "this is logging, which is what the wall clock is for")]
-    fn read(&mut self) -> u32 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        if self.second != Some(now.as_secs()) {
-            self.second = Some(now.as_secs());
-            self.text = date(now.as_secs());
-        }
-        now.subsec_nanos()
+    fn of(at: u64) -> Self {
+        let mut clock = Self::default();
+        clock.set(at);
+        clock
     }
 
-    fn nanos(&mut self, out: &mut String) {
+    #[expect(clippy::disallowed_methods, reason = "this is logging, which is what the wall clock is for")]
+    fn read(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // 64 bits last until the year 2554.
+        self.set(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    fn set(&mut self, at: u64) {
+        self.at = at;
+        let second = at / 1_000_000_000;
+        if self.second != Some(second) {
+            self.second = Some(second);
+            self.text = date(second);
+        }
+    }
+
+    fn nanos(&self, out: &mut String) {
         use std::fmt::Write;
-        let nanos = self.read();
         out.push_str(&self.text);
-        if write!(out, ".{nanos:09}Z").is_err() {
+        if write!(out, ".{:09}Z", self.at % 1_000_000_000).is_err() {
             out.push('Z');
         }
     }
 
-    fn seconds(&mut self, out: &mut String) {
-        self.read();
+    fn seconds(&self, out: &mut String) {
         out.push_str(&self.text);
         out.push('Z');
     }
@@ -244,15 +415,23 @@ fn date(seconds: u64) -> String {
 
 /// Now, with nanoseconds, as in the default and JSON formats.
 pub fn stamp_nanos() -> String {
+    let mut clock = Clock::default();
+    clock.read();
+    stamp_of(clock.at)
+}
+
+/// Nanoseconds since 1970, as in the default and JSON formats.
+pub fn stamp_of(at: u64) -> String {
     let mut text = String::new();
-    Clock::default().nanos(&mut text);
+    Clock::of(at).nanos(&mut text);
     text
 }
 
 /// Now, in seconds, as in the text format.
 pub fn stamp_seconds() -> String {
-    let mut text = String::new();
-    Clock::default().seconds(&mut text);
+    let (mut clock, mut text) = (Clock::default(), String::new());
+    clock.read();
+    clock.seconds(&mut text);
     text
 }
 
@@ -289,8 +468,24 @@ mod tests {
     #[test]
     fn json_strings_escape_what_they_must() {
         assert_eq!(json(b"plain"), r#""plain""#);
-        assert_eq!(json(b"q\" b\\ \t\r\x01\x7f"), r#""q\" b\\ \t\r\u0001\u007f""#);
+        assert_eq!(json(b"q\" b\\ \t\r\x08\x0c\x01\x7f"), "\"q\\\" b\\\\ \\t\\r\\b\\f\\u0001\x7f\"");
         assert_eq!(json(b"bad[\xff\xfe\xc3]"), "\"bad[\u{fffd}\u{fffd}\u{fffd}]\"");
+    }
+
+    #[test]
+    fn the_first_special_byte_is_found_wherever_it_stands() {
+        for special in (0..=u8::MAX).filter(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+            for at in 0..20 {
+                for around in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                    let mut text = [around; 20];
+                    assert_eq!(first_special(&text), None, "{around}");
+                    text[at] = special;
+                    assert_eq!(first_special(&text), Some(at), "{special} in {around}");
+                    text[19] = special;
+                    assert_eq!(first_special(&text), Some(at), "{special} in {around}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -305,16 +500,50 @@ mod tests {
         assert_eq!(text(b"say \"hi\" back\\slash"), r#""say \"hi\" back\\slash""#);
     }
 
+    fn record(format: LogFormat, fields: &[(String, String)], write: impl Fn(&Encoder, &mut Vec<u8>)) -> String {
+        let owner = Owner::Check(JobName::new("app"));
+        let look = Look { owner: &owner, pid: 7, stream: Stream::Stderr, format, level: LogLevel::Warn, fields };
+        let (mut encoder, mut out) = (Encoder::default(), Vec::new());
+        encoder.begin(&look, Some("T"));
+        write(&encoder, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
-    fn a_json_record_is_one_object() {
-        let mut encoder = Encoder::new(LogFormat::Json);
-        encoder.begin(&Owner::Check(JobName::new("app")), 7, Stream::Stderr);
-        let mut out = Vec::new();
-        encoder.line(&mut out, b"hello");
-        let text = String::from_utf8(out).unwrap();
-        assert!(
-            text.starts_with(r#"{"check":"check.app","level":"info","msg":"hello","pid":7,"stream":"stderr","time":""#)
+    fn a_record_has_the_fields_of_its_stream() {
+        let fields = [("team".to_owned(), "d\"b".to_owned())];
+        let hello = |encoder: &Encoder, out: &mut Vec<u8>| encoder.line(out, b"hello", None);
+        assert_eq!(
+            record(LogFormat::Json, &fields, hello),
+            r#"{"check":"check.app","level":"warning","msg":"hello","pid":7,"stream":"stderr","team":"d\"b","time":"T"}"#
+                .to_owned()
+                + "\n"
         );
-        assert!(text.ends_with("\"}\n"));
+        let text = "time=\"T\" level=warning msg=hello check=check.app pid=7 team=\"d\\\"b\"\n";
+        assert_eq!(record(LogFormat::Text, &fields, hello), text);
+        assert_eq!(record(LogFormat::Default, &fields, hello), "T 7 hello\n");
+    }
+
+    #[test]
+    fn a_part_of_a_line_says_which() {
+        let part = |encoder: &Encoder, out: &mut Vec<u8>| {
+            encoder.line(out, b"pie", Some(Part { id: 10, ordinal: 2, last: true }));
+        };
+        let json = record(LogFormat::Json, &[], part);
+        let fields = r#""msg":"pie","partial_id":"000000000000000a","partial_last":true,"partial_message":true,"partial_ordinal":2,"pid":7"#;
+        assert!(json.contains(fields), "{json}");
+        let text = record(LogFormat::Text, &[], part);
+        let fields =
+            "msg=pie partial_id=000000000000000a partial_last=true partial_message=true partial_ordinal=2 check=";
+        assert!(text.contains(fields), "{text}");
+        assert_eq!(record(LogFormat::Default, &[], part), "T 7 pie\n");
+    }
+
+    #[test]
+    fn an_object_stays_one_in_json_only() {
+        let object = |encoder: &Encoder, out: &mut Vec<u8>| encoder.object(out, b"{\"a\":\n1}");
+        let json = "{\"data\":{\"a\": 1},\"check\":\"check.app\",\"level\":\"warning\",\"pid\":7,\"stream\":\"stderr\",\"time\":\"T\"}\n";
+        assert_eq!(record(LogFormat::Json, &[], object), json);
+        assert_eq!(record(LogFormat::Default, &[], object), "T 7 {\"a\":\n1}\n");
     }
 }

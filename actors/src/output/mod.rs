@@ -4,8 +4,12 @@
 //! that write slow down; events and signals never notice. Not here: what our own records look like (`src/logging.rs`).
 
 mod encode;
+mod lines;
+mod object;
 mod pump;
+mod records;
 mod sink;
+mod tail;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -17,14 +21,18 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use encode::{Stream, encode_json_string, encode_text_value, stamp_nanos, stamp_seconds};
 pub use sink::Sink;
+pub use tail::{Followed, TailLine};
 
 use crate::event::{Owner, RunId};
 use crate::messages::RunReport;
-use crate::spec::{LogFormat, LogLevel};
+use crate::spec::{LoggingSpec, OutputSpec};
 use crate::sys::{Errno, PipePoll};
 
 /// How many bytes of our own records may wait for a slow reader; more are dropped, and counted.
 const MOST_WAITING: usize = 1 << 20;
+
+/// How many lines may wait for somebody who follows a job.
+const FOLLOWED: usize = 1024;
 
 /// The output of a run.
 #[derive(Debug)]
@@ -41,6 +49,28 @@ pub struct Captured {
     pub stderr: OwnedFd,
     /// Whether its last words are kept until its end.
     pub keeps_last_words: bool,
+    /// What becomes of it.
+    pub output: OutputSpec,
+}
+
+/// How much a job or a check has written, over all its runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines, whether they were shown or not.
+    pub lines: u64,
+    /// Bytes, newlines included.
+    pub bytes: u64,
+    /// Lines that were dropped because of a rate limit; a record of several lines counts as one.
+    pub dropped: u64,
+}
+
+/// How much has been logged and lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogCounts {
+    /// By whose output it is; in no order. Raw output is not counted: we never see it.
+    pub of_owners: Vec<(Owner, Counts)>,
+    /// Records that are lost because the log could not be written: a full disk, a reader that is gone.
+    pub lost: u64,
 }
 
 /// What wakes the pump.
@@ -50,6 +80,9 @@ enum Command {
     Reopen,
     /// Too much news waits.
     Look,
+    Tail(Owner, usize, oneshot::Sender<Vec<TailLine>>),
+    Follow(Owner, usize, mpsc::Sender<Followed>),
+    Counts(oneshot::Sender<LogCounts>),
     /// Say when all that came before is written.
     Flush(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
@@ -81,13 +114,8 @@ pub struct Pump {
 }
 
 impl Pump {
-    /// Starts a pump on an arbiter. `level` is the least that is written; children's lines are `info`.
-    pub fn start(
-        arbiter: &actix::ArbiterHandle,
-        sink: Sink,
-        format: LogFormat,
-        level: LogLevel,
-    ) -> std::io::Result<Self> {
+    /// Starts a pump on an arbiter. `sink` is `spec`'s output, opened.
+    pub fn start(arbiter: &actix::ArbiterHandle, sink: Sink, spec: &LoggingSpec) -> std::io::Result<Self> {
         let (commands, receiver) = mpsc::unbounded_channel();
         let (news, newsreader) = std::sync::mpsc::channel();
         let pump = Self {
@@ -105,10 +133,10 @@ impl Pump {
             unseen: pump.unseen.clone(),
             waiting: pump.waiting.clone(),
         };
-        let poll = pump.poll.clone();
+        let (poll, spec) = (pump.poll.clone(), spec.clone());
         // The arbiter refuses only when it has ended, and then so have we.
         arbiter.spawn_fn(move || {
-            actix::spawn(pump::run(inbox, poll, sink, format, level));
+            actix::spawn(pump::run(inbox, poll, sink, spec));
         });
         Ok(pump)
     }
@@ -159,6 +187,35 @@ impl Pump {
     /// How many of our own records have been dropped because the reader of the log was slow.
     pub fn dropped(&self) -> usize {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The last lines of a job or a check, over all its runs, the oldest first: up to `count`, but no more than the last 100
+    /// and 16 KiB; of a line its first 4 KiB. They are as they were written, whether they were shown or not. None for raw
+    /// output, and for whoever has written nothing.
+    ///
+    /// As with every question to the pump, the answer waits for as long as the reader of the log does: ask with a time limit.
+    pub async fn tail(&self, owner: Owner, count: usize) -> Vec<TailLine> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Tail(owner, count, reply));
+        // There is no answer when the pump has ended.
+        answer.await.unwrap_or_default()
+    }
+
+    /// The last lines as from `tail`, and then each line when it is written, whole, until the receiver is dropped. It goes on
+    /// over restarts, and may begin before the first run. Nobody waits for a slow follower: it loses lines, and is told how
+    /// many. The channel ends with the pump.
+    pub fn follow(&self, owner: Owner, count: usize) -> mpsc::Receiver<Followed> {
+        let (lines, follower) = mpsc::channel(FOLLOWED);
+        self.send(Command::Follow(owner, count, lines));
+        follower
+    }
+
+    /// How much everybody has written and what was lost of it. For the time that it takes see `tail`; none when the pump has
+    /// ended.
+    pub async fn counts(&self) -> Option<LogCounts> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Counts(reply));
+        answer.await.ok()
     }
 
     /// Opens the log file anew, if the log is a file.

@@ -5,21 +5,21 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
-use super::encode::{Encoder, Stream};
-use super::{Captured, Command, News, Sink};
+use super::encode::{Stream, last_words};
+use super::records::{Account, Flow, Recorder, Who};
+use super::{Captured, Command, LogCounts, News, Sink};
 use crate::event::{Owner, RunId};
 use crate::messages::{RunFact, RunReport};
-use crate::output::encode::last_words;
-use crate::spec::{LogFormat, LogLevel};
+use crate::spec::LoggingSpec;
 use crate::sys::PipePoll;
 
 /// What one turn reads from a pipe at most: a whole pipe by default, and no reason for the others to wait long.
 const CHUNK: usize = 64 * 1024;
-/// A longer line becomes several records.
-const LONGEST_LINE: usize = 64 * 1024;
 /// So much is gathered before it is written.
 const BATCH: usize = 128 * 1024;
 /// So much of what a check has written is reported with its failure.
@@ -27,15 +27,13 @@ const LAST_WORDS: usize = 1024;
 /// How many ended runs of one owner may leave children behind that hold their pipes; the oldest is let go.
 const MOST_HELD: usize = 8;
 
+/// How often it is said on stderr, at most, that the log cannot be written.
+const COMPLAINTS: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
 struct Source {
     pipe: File,
-    owner: Owner,
-    run: RunId,
-    pid: i32,
-    stream: Stream,
-    /// The beginning of a line whose end has not come.
-    partial: Vec<u8>,
+    flow: Flow,
 }
 
 /// What comes to the pump from outside.
@@ -56,16 +54,17 @@ struct Loop {
     held: HashMap<Owner, VecDeque<RunId>>,
     /// The last words of the runs that are asked for them at their end.
     last_words: HashMap<(Owner, RunId), Vec<u8>>,
-    encoder: Encoder,
-    shows_lines: bool,
-    out: Vec<u8>,
+    accounts: HashMap<Owner, Account>,
+    recorder: Recorder,
     chunk: Vec<u8>,
     sink: Sink,
-    sink_failed: bool,
+    /// Why the log cannot be written at present.
+    failure: Option<std::io::Error>,
+    complained: Option<Instant>,
     waiting: Arc<AtomicUsize>,
 }
 
-pub(super) async fn run(inbox: Inbox, poll: Arc<PipePoll>, sink: Sink, format: LogFormat, level: LogLevel) {
+pub(super) async fn run(inbox: Inbox, poll: Arc<PipePoll>, sink: Sink, spec: LoggingSpec) {
     let Inbox { mut commands, news, unseen, waiting } = inbox;
     let pipes = match poll.clone().watch() {
         Ok(pipes) => pipes,
@@ -79,12 +78,12 @@ pub(super) async fn run(inbox: Inbox, poll: Arc<PipePoll>, sink: Sink, format: L
         by_run: HashMap::new(),
         held: HashMap::new(),
         last_words: HashMap::new(),
-        encoder: Encoder::new(format),
-        shows_lines: level <= LogLevel::Info,
-        out: Vec::new(),
+        accounts: HashMap::new(),
+        recorder: Recorder::new(&spec),
         chunk: vec![0; CHUNK],
         sink,
-        sink_failed: false,
+        failure: None,
+        complained: None,
         waiting,
     };
     loop {
@@ -112,13 +111,18 @@ pub(super) async fn run(inbox: Inbox, poll: Arc<PipePoll>, sink: Sink, format: L
                     }
                 }
                 Err(cause) => return last_words(&format!("cannot read the output of jobs: {cause}")),
-            }
+            },
+            () = until(this.recorder.wake()) => {}
         }
         if let Some(done) = closing {
             this.close();
             // Whoever asked may have given up waiting.
             done.send(()).unwrap_or_default();
             return;
+        }
+        // Not in the branch above: it gets no turn while another job floods.
+        if this.recorder.wake().is_some_and(|at| at <= Instant::now()) {
+            this.pause();
         }
         this.flush();
     }
@@ -129,17 +133,27 @@ impl Loop {
         match command {
             Command::Record(bytes) => {
                 self.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
-                self.out.extend_from_slice(&bytes);
+                self.recorder.out.extend_from_slice(&bytes);
                 self.flush_if_full();
             }
             Command::Reopen => {
                 self.flush();
-                self.sink_failed = false;
                 if let Err(cause) = self.sink.reopen() {
                     last_words(&format!("cannot reopen the log: {cause}"));
                 }
             }
             Command::Look => {}
+            // Whoever asked may have given up waiting.
+            Command::Tail(owner, count, reply) => {
+                let lines = self.accounts.get(&owner).map(|account| account.tail.last(count));
+                reply.send(lines.unwrap_or_default()).unwrap_or_default();
+            }
+            Command::Follow(owner, count, lines) => self.accounts.entry(owner).or_default().tail.follow(count, lines),
+            Command::Counts(reply) => {
+                let of_owners = self.accounts.iter().map(|(owner, account)| (owner.clone(), account.counts));
+                let counts = LogCounts { of_owners: of_owners.collect(), lost: self.sink.lost() };
+                reply.send(counts).unwrap_or_default();
+            }
             Command::Flush(done) => {
                 self.flush();
                 // Whoever asked may have given up waiting.
@@ -168,47 +182,62 @@ impl Loop {
     }
 
     fn attach(&mut self, captured: Captured, keys: [u64; 2]) {
-        let Captured { owner, run, pid, stdout, stderr, keeps_last_words } = captured;
+        let Captured { owner, run, pid, stdout, stderr, output, keeps_last_words } = captured;
         if keeps_last_words {
             self.last_words.insert((owner.clone(), run), Vec::new());
         }
+        let output = Arc::new(output);
+        let account = self.accounts.entry(owner.clone()).or_default();
         for (pipe, stream, key) in [(stdout, Stream::Stdout, keys[0]), (stderr, Stream::Stderr, keys[1])] {
-            let source = Source { pipe: pipe.into(), owner: owner.clone(), run, pid, stream, partial: Vec::new() };
-            self.sources.insert(key, source);
+            account.open(output.rate_limit);
+            let who = Who { owner: owner.clone(), run, pid, stream, output: output.clone() };
+            self.sources.insert(key, Source { pipe: pipe.into(), flow: Flow::new(who) });
         }
         self.by_run.insert((owner, run), keys.to_vec());
     }
 
     /// Reads one piece of what a pipe holds.
-    fn read(&mut self, key: u64) {
-        let Some(source) = self.sources.get_mut(&key) else { return };
+    fn read(&mut self, key: u64) -> Got {
+        let Some(source) = self.sources.get_mut(&key) else { return Got::End };
         match source.pipe.read(&mut self.chunk) {
-            Ok(0) => self.remove(key),
-            Ok(count) => {
-                keep_last(&mut self.last_words, source, &self.chunk[..count]);
-                if self.shows_lines {
-                    self.encoder.begin(&source.owner, source.pid, source.stream);
-                    lines(&self.encoder, &mut self.out, &mut source.partial, &self.chunk[..count]);
-                    self.flush_if_full();
+            Ok(count) if count > 0 => {
+                keep_last(&mut self.last_words, &source.flow.who, &self.chunk[..count]);
+                if let Some(account) = self.accounts.get_mut(&source.flow.who.owner) {
+                    self.recorder.take(&mut source.flow, account, &self.chunk[..count]);
                 }
+                self.flush_if_full();
+                Got::Something
             }
-            Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(_) => self.remove(key),
+            Err(cause) if cause.kind() == ErrorKind::Interrupted => Got::Something,
+            Err(cause) if cause.kind() == ErrorKind::WouldBlock => Got::Nothing,
+            Ok(_) | Err(_) => {
+                self.remove(key);
+                Got::End
+            }
+        }
+    }
+
+    /// Finishes the records that wait for more lines, and tells what limits have dropped, where it is time.
+    fn pause(&mut self) {
+        self.recorder.woken();
+        for source in self.sources.values_mut() {
+            if let Some(account) = self.accounts.get_mut(&source.flow.who.owner) {
+                self.recorder.pause(&mut source.flow, account);
+            }
         }
     }
 
     /// The end of a stream: what has no newline is a line all the same.
     fn remove(&mut self, key: u64) {
-        let Some(source) = self.sources.remove(&key) else { return };
-        if let Err(errno) = self.poll.remove(&source.pipe) {
-            last_words(&format!("cannot let go of the output of {}: {errno}", source.owner));
+        let Some(Source { pipe, mut flow }) = self.sources.remove(&key) else { return };
+        if let Err(errno) = self.poll.remove(&pipe) {
+            last_words(&format!("cannot let go of the output of {}: {errno}", flow.who.owner));
         }
-        if !source.partial.is_empty() && self.shows_lines {
-            self.encoder.begin(&source.owner, source.pid, source.stream);
-            self.encoder.line(&mut self.out, without_cr(&source.partial));
-            self.flush_if_full();
+        if let Some(account) = self.accounts.get_mut(&flow.who.owner) {
+            self.recorder.end(&mut flow, account);
         }
-        let of_run = (source.owner, source.run);
+        self.flush_if_full();
+        let of_run = (flow.who.owner, flow.who.run);
         if let Some(keys) = self.by_run.get_mut(&of_run) {
             keys.retain(|other| *other != key);
             if keys.is_empty() {
@@ -247,19 +276,8 @@ impl Loop {
     /// Reads what a pipe holds by now: a bounded amount, for somebody may go on writing.
     fn drain(&mut self, key: u64) {
         for _ in 0..16 {
-            let Some(source) = self.sources.get_mut(&key) else { return };
-            match source.pipe.read(&mut self.chunk) {
-                Ok(count) if count > 0 => {
-                    keep_last(&mut self.last_words, source, &self.chunk[..count]);
-                    if self.shows_lines {
-                        self.encoder.begin(&source.owner, source.pid, source.stream);
-                        lines(&self.encoder, &mut self.out, &mut source.partial, &self.chunk[..count]);
-                        self.flush_if_full();
-                    }
-                }
-                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
-                Err(cause) if cause.kind() == ErrorKind::WouldBlock => return,
-                Ok(_) | Err(_) => return self.remove(key),
+            if self.read(key) != Got::Something {
+                return;
             }
         }
     }
@@ -276,37 +294,57 @@ impl Loop {
     }
 
     fn flush_if_full(&mut self) {
-        if self.out.len() >= BATCH {
+        if self.recorder.out.len() >= BATCH {
             self.flush();
         }
     }
 
     /// Writes what has been gathered; blocks as long as the reader does.
     fn flush(&mut self) {
-        if self.out.is_empty() {
+        let out = &mut self.recorder.out;
+        if out.is_empty() {
             return;
         }
-        if let Err(cause) = self.sink.write(&self.out) {
-            // The reader is gone or the disk is full: supervision goes on. It is said once, where it can be seen.
-            if !std::mem::replace(&mut self.sink_failed, true) {
-                last_words(&format!("cannot write the log: {cause}"));
-            }
-        } else {
-            self.sink_failed = false;
-        }
-        self.out.clear();
+        let written = self.sink.write(out);
+        out.clear();
         // A burst must not be remembered for ever.
-        self.out.shrink_to(BATCH * 2);
+        out.shrink_to(BATCH * 2);
+        match written {
+            Ok(()) => {
+                if let Some(cause) = self.failure.take() {
+                    self.recovered(&cause);
+                }
+            }
+            // The reader is gone or the disk is full: supervision goes on.
+            Err(cause) => {
+                let now = Instant::now();
+                if self.complained.is_none_or(|last| now.duration_since(last) > COMPLAINTS) {
+                    self.complained = Some(now);
+                    last_words(&format!("cannot write the log, records are lost: {cause}"));
+                }
+                self.failure = Some(cause);
+            }
+        }
+    }
+
+    /// Tells in the log what is missing there.
+    fn recovered(&mut self, cause: &std::io::Error) {
+        let lost = self.sink.told_lost();
+        if lost > 0 {
+            let Recorder { encoder, out, format, .. } = &mut self.recorder;
+            let message = format!("{lost} records are lost, the log could not be written: {cause}");
+            encoder.warning(out, *format, None, &message, lost);
+            self.flush();
+        }
     }
 }
 
-/// Cuts bytes into lines. What has no newline yet goes to `partial`, unless it is too long for that.
 /// Keeps the end of what a run has written, if somebody will ask for it.
-fn keep_last(words: &mut HashMap<(Owner, RunId), Vec<u8>>, source: &Source, chunk: &[u8]) {
+fn keep_last(words: &mut HashMap<(Owner, RunId), Vec<u8>>, who: &Who, chunk: &[u8]) {
     if words.is_empty() {
         return;
     }
-    if let Some(words) = words.get_mut(&(source.owner.clone(), source.run)) {
+    if let Some(words) = words.get_mut(&(who.owner.clone(), who.run)) {
         words.extend_from_slice(&chunk[chunk.len().saturating_sub(LAST_WORDS)..]);
         words.drain(..words.len().saturating_sub(LAST_WORDS));
     }
@@ -319,74 +357,17 @@ fn readable(words: &[u8]) -> String {
     whole.trim().to_owned()
 }
 
-fn lines(encoder: &Encoder, out: &mut Vec<u8>, partial: &mut Vec<u8>, mut bytes: &[u8]) {
-    while let Some(at) = memchr::memchr(b'\n', bytes) {
-        let (line, rest) = (&bytes[..at], &bytes[at + 1..]);
-        if partial.is_empty() {
-            long_line(encoder, out, line);
-        } else {
-            partial.extend_from_slice(line);
-            long_line(encoder, out, partial);
-            // Its memory is given back: long lines are rare.
-            *partial = Vec::new();
-        }
-        bytes = rest;
-    }
-    partial.extend_from_slice(bytes);
-    while partial.len() > LONGEST_LINE {
-        let piece = piece_length(partial);
-        encoder.line(out, &partial[..piece]);
-        partial.drain(..piece);
-    }
+/// What reading a piece of a pipe came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Got {
+    Something,
+    Nothing,
+    End,
 }
 
-fn long_line(encoder: &Encoder, out: &mut Vec<u8>, line: &[u8]) {
-    let mut line = without_cr(line);
-    while line.len() > LONGEST_LINE {
-        let piece = piece_length(line);
-        encoder.line(out, &line[..piece]);
-        line = &line[piece..];
-    }
-    encoder.line(out, line);
-}
-
-/// How much of a long line one record takes: no character is cut in two.
-fn piece_length(line: &[u8]) -> usize {
-    let is_inside = |at: usize| line.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
-    (LONGEST_LINE - 3..=LONGEST_LINE).rev().find(|at| !is_inside(*at)).unwrap_or(LONGEST_LINE)
-}
-
-fn without_cr(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::JobName;
-
-    fn messages(pieces: &[&[u8]]) -> Vec<String> {
-        let mut encoder = Encoder::new(LogFormat::Default);
-        encoder.begin(&Owner::Job(JobName::new("a")), 1, Stream::Stdout);
-        let (mut out, mut partial) = (Vec::new(), Vec::new());
-        for piece in pieces {
-            lines(&encoder, &mut out, &mut partial, piece);
-        }
-        let text = String::from_utf8(out).unwrap();
-        text.lines().map(|line| line.splitn(4, ' ').nth(3).unwrap().to_owned()).collect()
-    }
-
-    #[test]
-    fn pieces_make_lines() {
-        assert_eq!(messages(&[b"par", b"ti", b"al\nwhole\n\nend\r\nrest"]), ["partial", "whole", "", "end"]);
-    }
-
-    #[test]
-    fn a_line_of_any_length_is_whole_in_pieces() {
-        let long = "é".repeat(100_000);
-        let got = messages(&[long.as_bytes(), b"\nafter\n"]);
-        assert_eq!(got[..got.len() - 1].concat(), long);
-        assert_eq!(got[got.len() - 1], "after");
-        assert!(got.iter().all(|piece| piece.len() <= LONGEST_LINE && !piece.contains('\u{fffd}')));
+async fn until(wake: Option<Instant>) {
+    match wake {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

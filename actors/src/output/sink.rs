@@ -13,40 +13,91 @@ pub struct Sink {
     file: File,
     /// For reopening.
     path: Option<PathBuf>,
+    /// The rest of a record whose beginning was written when the disk was full.
+    torn: Vec<u8>,
+    /// Records that could not be written.
+    lost: u64,
+    /// How many of them have been spoken of.
+    told: u64,
 }
 
 impl Sink {
     /// Opens an output. Files are appended to.
     pub fn open(output: &LogOutput) -> io::Result<Self> {
-        match output {
-            LogOutput::Stdout => Ok(Self { file: sys::duplicate(io::stdout())?, path: None }),
-            LogOutput::Stderr => Ok(Self { file: sys::duplicate(io::stderr())?, path: None }),
-            LogOutput::File(path) => Ok(Self { file: append_to(path)?, path: Some(path.clone()) }),
-        }
+        let (file, path) = match output {
+            LogOutput::Stdout => (sys::duplicate(io::stdout())?, None),
+            LogOutput::Stderr => (sys::duplicate(io::stderr())?, None),
+            LogOutput::File(path) => (append_to(path)?, Some(path.clone())),
+        };
+        Ok(Self { file, path, torn: Vec::new(), lost: 0, told: 0 })
     }
 
-    /// Writes everything, waiting as long as it takes. An error means that nobody will ever read the rest.
-    pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.file.write(bytes) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => bytes = &bytes[written..],
+    /// Writes records, waiting as long as it takes. After an error those that are left are lost and counted; but the rest of
+    /// one that was begun is kept and goes before all others, so that no half of a record stays.
+    pub fn write(&mut self, records: &[u8]) -> io::Result<()> {
+        if !self.torn.is_empty() {
+            let torn = std::mem::take(&mut self.torn);
+            let (written, result) = self.write_all(&torn);
+            if result.is_err() {
+                self.torn = torn[written..].to_vec();
+                self.lost += count(records);
+                return result;
+            }
+        }
+        let (written, result) = self.write_all(records);
+        if result.is_err() {
+            let (begun, mut rest) = records.split_at(written);
+            if begun.last().is_some_and(|byte| *byte != b'\n') {
+                let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+                self.torn = rest[..end].to_vec();
+                rest = &rest[end..];
+            }
+            self.lost += count(rest);
+        }
+        result
+    }
+
+    /// How much of it was written.
+    fn write_all(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.file.write(&bytes[written..]) {
+                Ok(0) => return (written, Err(ErrorKind::WriteZero.into())),
+                Ok(more) => written += more,
                 // Somebody whom we share the description with has made it non-blocking.
                 Err(cause) if cause.kind() == ErrorKind::WouldBlock => sys::wait_writable(&self.file),
                 Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
-                Err(cause) => return Err(cause),
+                Err(cause) => return (written, Err(cause)),
             }
         }
-        Ok(())
+        (written, Ok(()))
+    }
+
+    /// How many records are lost.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// How many records were lost since this was asked last.
+    pub fn told_lost(&mut self) -> u64 {
+        let lost = self.lost - self.told;
+        self.told = self.lost;
+        lost
     }
 
     /// Opens the file anew, which may have another name by now. On failure the open one goes on to be used.
     pub fn reopen(&mut self) -> io::Result<()> {
         if let Some(path) = &self.path {
             self.file = append_to(path)?;
+            // Its beginning is in the other file.
+            self.lost += u64::from(!std::mem::take(&mut self.torn).is_empty());
         }
         Ok(())
     }
+}
+
+fn count(records: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', records).count() as u64
 }
 
 fn append_to(path: &PathBuf) -> io::Result<File> {

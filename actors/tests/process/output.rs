@@ -1,8 +1,9 @@
 //! Every byte that a child writes is in the log, in order, whatever happens to the child.
 
 use containerpilot_actors::messages::GroupSignal;
+use containerpilot_actors::output::{Followed, Stream};
 
-use crate::scene::Scene;
+use crate::scene::{Scene, app};
 
 #[actix::test]
 async fn a_burst_right_before_the_end_is_whole_and_in_order() {
@@ -43,4 +44,48 @@ async fn what_was_written_before_a_kill_is_kept() {
     scene.signal(1, GroupSignal::Kill);
     scene.end_of(1).await;
     assert_eq!(scene.lines().await.len(), 20_000);
+}
+
+#[actix::test]
+async fn the_last_lines_stay_in_memory_over_restarts() {
+    let mut scene = Scene::new("tail").await;
+    assert!(scene.pump.tail(app(), 10).await.is_empty());
+    scene.run(1, "seq 1000");
+    scene.end_of(1).await;
+    scene.run(2, "echo oops >&2; printf end");
+    let pid = scene.pid_of(2).await;
+    scene.end_of(2).await;
+    let mut last = scene.pump.tail(app(), 4).await;
+    // Two streams have no order between them.
+    last[2..].sort_by_key(|line| line.stream != Stream::Stderr);
+    let texts: Vec<String> = last.iter().map(|line| String::from_utf8(line.text.clone()).unwrap()).collect();
+    assert_eq!(texts, ["999", "1000", "oops", "end"]);
+    assert_eq!((last[2].pid, last[2].stream, last[3].stream), (pid, Stream::Stderr, Stream::Stdout));
+    assert_eq!(scene.pump.tail(app(), 1000).await.len(), 100);
+    let counts = scene.pump.counts().await.unwrap();
+    assert_eq!((counts.of_owners[0].1.lines, counts.of_owners[0].1.dropped, counts.lost), (1002, 0, 0));
+}
+
+#[actix::test]
+async fn a_follower_gets_the_last_lines_and_those_that_come() {
+    let mut scene = Scene::new("follow").await;
+    scene.run(1, "seq 3; until [ -e $F/go ]; do sleep 0.02; done; echo later");
+    containerpilot_actors::testing::until(
+        containerpilot_actors::testing::secs(20),
+        || std::fs::read_to_string(scene.folder.join("log")).unwrap_or_default(),
+        |text| text.ends_with(" 3\n"),
+    )
+    .await;
+    let mut lines = scene.pump.follow(app(), 2);
+    std::fs::write(scene.folder.join("go"), "").unwrap();
+    let mut got = Vec::new();
+    while got.len() < 3 {
+        match lines.recv().await {
+            Some(Followed::Line(line)) => got.push(String::from_utf8(line.text).unwrap()),
+            Some(Followed::Lost(count)) => panic!("lost {count}"),
+            None => panic!("the pump has ended"),
+        }
+    }
+    assert_eq!(got, ["2", "3", "later"]);
+    scene.end_of(1).await;
 }

@@ -9,7 +9,7 @@ use containerpilot_actors::event::{JobName, Owner, RunEnd, RunId};
 use containerpilot_actors::messages::{GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
 use containerpilot_actors::output::{Pump, Sink};
 use containerpilot_actors::reaper::{Environment, Reaper};
-use containerpilot_actors::spec::{LogFormat, LogLevel, LogOutput, OutputSpec};
+use containerpilot_actors::spec::{LogOutput, LoggingSpec, OutputSpec};
 use containerpilot_actors::sys;
 use containerpilot_actors::testing::{Probe, millis, one_at_a_time, probe, secs, shell};
 use slog::{Discard, Logger, o};
@@ -37,7 +37,7 @@ impl Scene {
         let folder = std::env::temp_dir().join(format!("containerpilot-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let sink = Sink::open(&LogOutput::File(folder.join("log"))).unwrap();
-        let pump = Pump::start(&Arbiter::new().handle(), sink, LogFormat::Default, LogLevel::Info).unwrap();
+        let pump = Pump::start(&Arbiter::new().handle(), sink, &LoggingSpec::default()).unwrap();
         let environment = Environment::new(std::env::vars_os().chain([("GIVEN".into(), "a=b".into())]));
         let nothing = File::open("/dev/null").unwrap();
         let reaper = Reaper::new(environment, nothing, pump.clone(), Logger::root(Discard, o!()), None).start();

@@ -1,0 +1,223 @@
+//! Bytes as they are read, cut into lines, and lines that are too long into pieces.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
+
+/// More memory than this is not kept for the beginning of the next line.
+const KEPT: usize = 4096;
+
+/// Which piece of a long line a record holds, as Docker's `PartialLogMetaData` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The same for all pieces of one line, another one for every line.
+    pub id: u64,
+    /// From 1.
+    pub ordinal: u32,
+    /// Whether the line ends here.
+    pub last: bool,
+}
+
+/// Gives each long line an id that no other process' line has, as far as chance goes.
+#[derive(Debug, Default)]
+pub struct Ids {
+    keys: RandomState,
+    count: Cell<u64>,
+}
+
+impl Ids {
+    fn next(&self) -> u64 {
+        self.count.set(self.count.get() + 1);
+        self.keys.hash_one(self.count.get())
+    }
+}
+
+/// The limit, and what all streams share.
+#[derive(Debug)]
+pub struct Limit {
+    /// No piece is longer: `logging.maxLine`.
+    pub longest: usize,
+    ids: Ids,
+}
+
+impl Limit {
+    pub fn new(longest: usize) -> Self {
+        Self { longest, ids: Ids::default() }
+    }
+}
+
+/// Something that grows until it is whole, or so long that pieces of it have to go.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    bytes: Vec<u8>,
+    /// The piece that went last.
+    part: Option<Part>,
+}
+
+impl Gathered {
+    /// What is there and has not gone.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether nothing has begun.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.part.is_none()
+    }
+
+    /// Whether pieces have gone and more will come.
+    pub fn is_split(&self) -> bool {
+        self.part.is_some()
+    }
+
+    /// Adds bytes; pieces that are longer than the limit allows go.
+    pub fn add(&mut self, bytes: &[u8], limit: &Limit, each: &mut impl FnMut(&[u8], Option<Part>)) {
+        self.bytes.extend_from_slice(bytes);
+        let mut gone = 0;
+        // The CR of the line's end must not make a piece of its own.
+        while without_cr(&self.bytes[gone..]).len() > limit.longest {
+            let piece = piece_length(&self.bytes[gone..], limit.longest);
+            let part = match self.part {
+                Some(part) => Part { ordinal: part.ordinal + 1, ..part },
+                None => Part { id: limit.ids.next(), ordinal: 1, last: false },
+            };
+            each(&self.bytes[gone..gone + piece], Some(part));
+            self.part = Some(part);
+            gone += piece;
+        }
+        self.bytes.drain(..gone);
+    }
+
+    /// What is left is the end.
+    pub fn finish(&mut self, each: &mut impl FnMut(&[u8], Option<Part>)) {
+        let part = self.part.take().map(|part| Part { ordinal: part.ordinal + 1, last: true, ..part });
+        each(&self.bytes, part);
+        if self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.clear();
+        }
+    }
+}
+
+/// Cuts one stream into lines.
+#[derive(Debug, Default)]
+pub struct Cutter {
+    /// The beginning of a line whose end has not come.
+    line: Gathered,
+}
+
+impl Cutter {
+    /// The beginning of a line whose end has not come, without the pieces that have gone.
+    pub fn begun(&self) -> &Gathered {
+        &self.line
+    }
+
+    /// Takes what was read next. `each` gets lines without LF or CR LF, or pieces of them.
+    pub fn take(&mut self, mut bytes: &[u8], limit: &Limit, each: &mut impl FnMut(&[u8], Option<Part>)) {
+        while let Some(at) = memchr::memchr(b'\n', bytes) {
+            let (line, rest) = (&bytes[..at], &bytes[at + 1..]);
+            if at <= limit.longest && self.line.is_empty() {
+                each(without_cr(line), None);
+            } else {
+                self.line.add(line, limit, each);
+                self.end_line(each);
+            }
+            bytes = rest;
+        }
+        if !bytes.is_empty() {
+            self.line.add(bytes, limit, each);
+        }
+    }
+
+    /// The end of the stream: what has no newline is a line all the same.
+    pub fn end(&mut self, each: &mut impl FnMut(&[u8], Option<Part>)) {
+        if !self.line.is_empty() {
+            self.end_line(each);
+        }
+    }
+
+    fn end_line(&mut self, each: &mut impl FnMut(&[u8], Option<Part>)) {
+        let length = without_cr(&self.line.bytes).len();
+        self.line.bytes.truncate(length);
+        self.line.finish(each);
+    }
+}
+
+/// How much of a long line one record takes: no character is cut in two.
+fn piece_length(line: &[u8], longest: usize) -> usize {
+    let is_inside = |at: usize| line.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    (longest - 3..=longest).rev().find(|at| !is_inside(*at)).unwrap_or(longest)
+}
+
+/// A line without the CR that belongs to its end.
+pub fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: usize = 64 * 1024;
+
+    fn cut(pieces: &[&[u8]], longest: usize) -> Vec<(String, Option<Part>)> {
+        let (mut cutter, limit, mut got) = (Cutter::default(), Limit::new(longest), Vec::new());
+        let mut each = |line: &[u8], part| got.push((String::from_utf8(line.to_vec()).unwrap(), part));
+        for piece in pieces {
+            cutter.take(piece, &limit, &mut each);
+        }
+        cutter.end(&mut each);
+        got
+    }
+
+    fn texts(pieces: &[&[u8]], longest: usize) -> Vec<String> {
+        cut(pieces, longest).into_iter().map(|(text, _)| text).collect()
+    }
+
+    #[test]
+    fn pieces_make_lines() {
+        let got = texts(&[b"par", b"ti", b"al\nwhole\n\nend\r\nrest"], LONGEST);
+        assert_eq!(got, ["partial", "whole", "", "end", "rest"]);
+    }
+
+    #[test]
+    fn a_line_of_any_length_is_whole_in_pieces() {
+        let long = "é".repeat(100_000);
+        let got = texts(&[long.as_bytes(), b"\nafter\n"], LONGEST);
+        assert_eq!(got[..got.len() - 1].concat(), long);
+        assert_eq!(got[got.len() - 1], "after");
+        assert!(got.iter().all(|piece| piece.len() <= LONGEST));
+    }
+
+    #[test]
+    fn pieces_are_numbered_and_the_last_one_says_so() {
+        for chunk in [1, 7, 1000] {
+            let text = format!("{}\r\nshort\n{}", "x".repeat(1000), "y".repeat(257));
+            let chunks: Vec<&[u8]> = text.as_bytes().chunks(chunk).collect();
+            let got = cut(&chunks, 256);
+            let parts: Vec<_> = got.iter().map(|(_, part)| part.map(|part| (part.ordinal, part.last))).collect();
+            let want = [
+                Some((1, false)),
+                Some((2, false)),
+                Some((3, false)),
+                Some((4, true)),
+                None,
+                Some((1, false)),
+                Some((2, true)),
+            ];
+            assert_eq!(parts, want);
+            assert_eq!(got[..4].iter().map(|(text, _)| text.as_str()).collect::<String>(), "x".repeat(1000));
+            let ids: Vec<_> = got.iter().filter_map(|(_, part)| part.map(|part| part.id)).collect();
+            assert!(ids[..4].iter().all(|id| *id == ids[0]) && ids[4] == ids[5] && ids[0] != ids[4]);
+        }
+    }
+
+    #[test]
+    fn a_line_as_long_as_the_limit_is_whole() {
+        let text = format!("{}\r\n", "x".repeat(256));
+        for chunk in [1, 255, 256, 257, 258] {
+            let chunks: Vec<&[u8]> = text.as_bytes().chunks(chunk).collect();
+            assert_eq!(cut(&chunks, 256), [("x".repeat(256), None)]);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The last lines of one job or check, kept in memory, and those who follow it.
+
+use std::collections::VecDeque;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::encode::{Stream, stamp_of};
+use super::lines::without_cr;
+
+/// How many lines are kept.
+const LINES: usize = 100;
+/// How many bytes of them are kept.
+const BYTES: usize = 16 * 1024;
+/// Of a longer line only its beginning is kept, so that it leaves room for others.
+const LINE: usize = 4096;
+
+/// A line as its job wrote it, without its newline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TailLine {
+    /// When we read it: RFC 3339 in UTC with nanoseconds.
+    pub time: String,
+    /// The process whose pipe it came from.
+    pub pid: i32,
+    /// Which pipe.
+    pub stream: Stream,
+    /// Any bytes but LF; not always UTF-8.
+    pub text: Vec<u8>,
+}
+
+/// What somebody who follows a job is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// The next line.
+    Line(TailLine),
+    /// So many lines are missing here: the follower was too slow.
+    Lost(u64),
+}
+
+/// What all lines of one piece of output have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// Nanoseconds since 1970.
+    pub at: u64,
+    pub pid: i32,
+    pub stream: Stream,
+}
+
+#[derive(Debug)]
+struct Follower {
+    lines: mpsc::Sender<Followed>,
+    lost: u64,
+}
+
+/// See the module. Takes no memory per line once it is full.
+#[derive(Debug, Default)]
+pub struct Tail {
+    lines: VecDeque<(Origin, usize)>,
+    bytes: VecDeque<u8>,
+    followers: Vec<Follower>,
+}
+
+impl Tail {
+    /// Takes a piece of output. `begun` is the beginning of its first line; what follows the last newline is left for later.
+    pub fn take(&mut self, origin: Origin, begun: &[u8], chunk: &[u8]) {
+        let Some(end) = memchr::memrchr(b'\n', chunk) else { return };
+        let whole = &chunk[..end];
+        let start = if self.followers.is_empty() { last_lines(whole) } else { 0 };
+        let mut begun = if start == 0 { begun } else { b"" };
+        let mut rest = &whole[start..];
+        loop {
+            let at = memchr::memchr(b'\n', rest);
+            self.push(origin, begun, without_cr(&rest[..at.unwrap_or(rest.len())]));
+            let Some(at) = at else { return };
+            (begun, rest) = (b"", &rest[at + 1..]);
+        }
+    }
+
+    /// Takes one line, in two pieces.
+    pub fn push(&mut self, origin: Origin, begun: &[u8], line: &[u8]) {
+        let first = &begun[..begun.len().min(LINE)];
+        let second = &line[..line.len().min(LINE - first.len())];
+        let size = first.len() + second.len();
+        while self.lines.len() >= LINES || self.bytes.len() + size > BYTES {
+            let Some((_, oldest)) = self.lines.pop_front() else { break };
+            self.bytes.drain(..oldest);
+        }
+        self.bytes.extend(first);
+        self.bytes.extend(second);
+        self.lines.push_back((origin, size));
+        if !self.followers.is_empty() {
+            self.tell(&line_of(origin, [begun, line].concat()));
+        }
+    }
+
+    /// The last `count` lines, the oldest first; fewer if no more are kept.
+    pub fn last(&self, count: usize) -> Vec<TailLine> {
+        let skipped = self.lines.len().saturating_sub(count);
+        let mut at: usize = self.lines.iter().take(skipped).map(|(_, size)| size).sum();
+        let mut last = Vec::with_capacity(self.lines.len() - skipped);
+        for (origin, size) in self.lines.iter().skip(skipped) {
+            last.push(line_of(*origin, self.bytes.range(at..at + size).copied().collect()));
+            at += size;
+        }
+        last
+    }
+
+    /// Sends the last `count` lines and all that follow.
+    pub fn follow(&mut self, count: usize, lines: mpsc::Sender<Followed>) {
+        self.followers.retain(|follower| !follower.lines.is_closed());
+        let mut follower = Follower { lines, lost: 0 };
+        if self.last(count).iter().all(|line| follower.tell(line)) {
+            self.followers.push(follower);
+        }
+    }
+
+    fn tell(&mut self, line: &TailLine) {
+        self.followers.retain_mut(|follower| follower.tell(line));
+    }
+}
+
+impl Follower {
+    /// False if nobody is there any more.
+    fn tell(&mut self, line: &TailLine) -> bool {
+        if self.lost > 0 {
+            match self.lines.try_send(Followed::Lost(self.lost)) {
+                Ok(()) => self.lost = 0,
+                Err(TrySendError::Full(_)) => {}
+                Err(TrySendError::Closed(_)) => return false,
+            }
+        }
+        if self.lost > 0 {
+            self.lost += 1;
+            return true;
+        }
+        match self.lines.try_send(Followed::Line(line.clone())) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.lost = 1;
+                true
+            }
+            Err(TrySendError::Closed(_)) => false,
+        }
+    }
+}
+
+fn line_of(origin: Origin, text: Vec<u8>) -> TailLine {
+    TailLine { time: stamp_of(origin.at), pid: origin.pid, stream: origin.stream, text }
+}
+
+/// Where the lines begin that are worth keeping.
+fn last_lines(whole: &[u8]) -> usize {
+    let window = whole.len().saturating_sub(BYTES);
+    if let Some(at) = memchr::memrchr_iter(b'\n', &whole[window..]).nth(LINES - 1) {
+        return window + at + 1;
+    }
+    if window == 0 {
+        return 0;
+    }
+    // The first line in the window is cut, unless it is the only one.
+    match memchr::memchr(b'\n', &whole[window..]) {
+        Some(at) => window + at + 1,
+        None => memchr::memrchr(b'\n', &whole[..window]).map_or(0, |at| at + 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORIGIN: Origin = Origin { at: 0, pid: 1, stream: Stream::Stdout };
+
+    fn texts(tail: &Tail, count: usize) -> Vec<String> {
+        tail.last(count).into_iter().map(|line| String::from_utf8(line.text).unwrap()).collect()
+    }
+
+    fn numbers(range: std::ops::Range<u32>) -> String {
+        range.map(|number| format!("{number}\n")).collect()
+    }
+
+    #[test]
+    fn the_last_lines_are_kept_whatever_the_pieces() {
+        for chunk in [1, 3, 64, 100_000] {
+            let mut tail = Tail::default();
+            let text = numbers(0..20_000);
+            let mut begun = Vec::new();
+            for piece in text.as_bytes().chunks(chunk) {
+                tail.take(ORIGIN, &begun, piece);
+                match memchr::memrchr(b'\n', piece) {
+                    Some(at) => begun = piece[at + 1..].to_vec(),
+                    None => begun.extend_from_slice(piece),
+                }
+            }
+            assert_eq!(texts(&tail, 1000), numbers(19_900..20_000).lines().collect::<Vec<_>>(), "{chunk}");
+            assert_eq!(texts(&tail, 2), ["19998", "19999"]);
+        }
+    }
+
+    #[test]
+    fn long_lines_are_bounded() {
+        let mut tail = Tail::default();
+        for letter in ["a", "b", "c", "d", "e", "f"] {
+            tail.take(ORIGIN, b"", format!("{}\n", letter.repeat(100_000)).as_bytes());
+        }
+        assert_eq!(texts(&tail, 100), ["c", "d", "e", "f"].map(|letter| letter.repeat(LINE)));
+        assert!(tail.bytes.capacity() <= 2 * BYTES);
+    }
+
+    #[test]
+    fn a_slow_follower_is_told_what_it_missed() {
+        let mut tail = Tail::default();
+        tail.take(ORIGIN, b"", b"before\n");
+        let (sender, mut lines) = mpsc::channel(3);
+        tail.follow(10, sender);
+        tail.take(ORIGIN, b"", numbers(0..5).as_bytes());
+        let mut next = || match lines.try_recv() {
+            Ok(Followed::Line(line)) => String::from_utf8(line.text).unwrap(),
+            Ok(Followed::Lost(count)) => format!("lost {count}"),
+            Err(_) => String::new(),
+        };
+        assert_eq!([next(), next(), next(), next()], ["before", "0", "1", ""]);
+        tail.take(ORIGIN, b"", b"on\n");
+        assert_eq!([next(), next(), next()], ["lost 3", "on", ""]);
+        drop(lines);
+        tail.take(ORIGIN, b"", b"gone\n");
+        assert!(tail.followers.is_empty());
+    }
+}

@@ -1,0 +1,278 @@
+//! The log as a pipeline takes it: whole, in order, valid, whatever becomes of its reader or its disk.
+#![expect(clippy::disallowed_methods, reason = "a test waits for its own child, for as long as it takes")]
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::pilot::{Pilot, folder, said};
+
+/// A run to its end with JSON records.
+fn records(jobs: &str) -> Vec<Value> {
+    records_of("", jobs)
+}
+
+fn records_of(logging: &str, jobs: &str) -> Vec<Value> {
+    let logging = format!("logging: {{ format: 'json', {logging} }}");
+    let lines = Pilot::of(&format!("{{ control: {{ socket: '@/socket' }}, {logging}, jobs: [ {jobs} ] }}")).end().1;
+    lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+}
+
+/// The records of children's lines.
+fn of_jobs(records: &[Value]) -> Vec<&Value> {
+    records.iter().filter(|record| record["pid"].is_u64()).collect()
+}
+
+fn messages<'a>(records: &'a [Value], job: &str) -> Vec<&'a str> {
+    of_jobs(records)
+        .into_iter()
+        .filter(|record| record["job"] == job)
+        .filter_map(|record| record["msg"].as_str())
+        .collect()
+}
+
+/// Waits until it holds.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_flood_over_eight_jobs_is_whole_and_in_order() {
+    const EACH: u32 = 125_000;
+    let jobs: Vec<String> = (0..8).map(|n| format!("{{ name: 'j{n}', exec: 'seq {EACH}' }}")).collect();
+    let lines = Pilot::of_jobs(&jobs.join(", ")).end().1;
+    let mut next = [1; 8];
+    for line in &lines {
+        let mut fields = line.split(' ').skip(1);
+        let (Some(job), Some(pid), Some(message)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        if pid.parse::<u32>().is_err() {
+            continue;
+        }
+        let job: usize = job[1..].parse().unwrap();
+        assert_eq!(message, next[job].to_string(), "{line}");
+        next[job] += 1;
+    }
+    assert_eq!(next, [EACH + 1; 8]);
+}
+
+#[test]
+fn whatever_a_job_writes_is_valid_json() {
+    let script =
+        r"printf 'nul[\\000]\\nbad[\\377\\376\\303]\\n\\033[31mred\\033[0m\\none\\r\\ntwo\\rthree\\n\\nno newline'";
+    let records = records(&format!("{{ name: 'a', exec: ['sh', '-c', \"{script}\"] }}"));
+    let want =
+        ["nul[\0]", "bad[\u{fffd}\u{fffd}\u{fffd}]", "\x1b[31mred\x1b[0m", "one", "two\rthree", "", "no newline"];
+    assert_eq!(messages(&records, "a"), want);
+}
+
+#[test]
+fn a_long_line_comes_in_numbered_pieces() {
+    let script = "head -c 40000 /dev/zero | tr '\\\\0' x; echo; echo short";
+    let records = records_of("maxLine: '16k'", &format!("{{ name: 'a', exec: ['sh', '-c', \"{script}\"] }}"));
+    let records = of_jobs(&records);
+    let pieces = &records[..3];
+    let whole: String = pieces.iter().filter_map(|piece| piece["msg"].as_str()).collect();
+    assert_eq!(whole, "x".repeat(40_000));
+    for (piece, ordinal) in pieces.iter().zip(1..) {
+        assert_eq!((&piece["partial_message"], &piece["partial_ordinal"]), (&true.into(), &ordinal.into()));
+        assert_eq!((&piece["partial_last"], &piece["partial_id"]), (&(ordinal == 3).into(), &pieces[0]["partial_id"]));
+    }
+    assert_eq!((&records[3]["msg"], &records[3]["partial_message"]), (&"short".into(), &Value::Null));
+}
+
+#[test]
+fn a_job_and_its_check_have_logging_of_their_own() {
+    let records = records(
+        r#"{ name: 'a', exec: ['sh', '-c', 'echo \'{"level":"warn","user":7}\'; echo plain; until [ -e @/go ]; do sleep 0.02; done'],
+             logging: { json: true, fields: { team: 'db' } },
+             health: { exec: ['sh', '-c', 'echo 2026-01 boom; echo \'  at main\'; echo 2026-02 next; echo > @/go'], interval: 1, ttl: 2,
+                       logging: { level: 'error', multiline: { start: '^\\d{4}-' } } } }"#,
+    );
+    let job: Vec<&Value> = of_jobs(&records).into_iter().filter(|record| record["job"] == "a").collect();
+    assert_eq!(
+        (&job[0]["data"]["user"], &job[0]["level"], &job[0]["team"]),
+        (&7.into(), &"warning".into(), &"db".into())
+    );
+    assert_eq!((&job[1]["msg"], &job[1]["level"], &job[1]["team"]), (&"plain".into(), &"info".into(), &"db".into()));
+    let check: Vec<&Value> = of_jobs(&records).into_iter().filter(|record| record["check"] == "check.a").collect();
+    assert_eq!((&check[0]["msg"], &check[0]["level"]), (&"2026-01 boom\n  at main".into(), &"error".into()));
+    assert_eq!(check[1]["msg"], "2026-02 next");
+}
+
+#[test]
+fn lines_beyond_the_limit_are_counted() {
+    let records = records("{ name: 'a', exec: 'seq 1000', logging: { rateLimit: { lines: 10, per: '1h' } } }");
+    assert_eq!(messages(&records, "a").len(), 10);
+    let told = records.iter().find(|record| record["dropped"].is_u64()).unwrap();
+    assert_eq!((&told["dropped"], &told["level"], &told["job"]), (&990.into(), &"warning".into(), &"a".into()));
+}
+
+#[test]
+fn a_reader_that_stops_stops_the_flood_but_nothing_else() {
+    let config = "{ control: { socket: '@/socket' }, logging: { output: '@/fifo' }, jobs: [
+        { name: 'flood', exec: ['sh', '-c', 'seq 300000; echo > @/written'] },
+        { name: 'beat', exec: ['sh', '-c', 'echo x >> @/beats'], logging: { raw: true }, when: { interval: '20ms' } },
+        { name: 'on-signal', exec: ['touch', '@/signalled'], logging: { raw: true }, when: { source: 'SIGHUP' } } ] }";
+    let folder = folder();
+    let fifo = folder.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    // Opened for writing too, so that opening waits for nobody.
+    let mut reader = OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+    let pilot = Pilot::of(&config.replace("@/fifo", fifo.to_str().unwrap()));
+    let beats = || std::fs::read(pilot.folder.join("beats")).unwrap_or_default().len();
+    // Nobody reads: the pipe is full long before the flood is over.
+    until("jobs go on", || beats() > 20);
+    let before = beats();
+    pilot.send(Signal::SIGHUP);
+    until("signals are heard", || pilot.folder.join("signalled").exists());
+    until("jobs go on", || beats() > before + 10);
+    assert!(!pilot.folder.join("written").exists());
+    let (mut text, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
+    while !text.ends_with(b" 300000\n") {
+        let count = reader.read(&mut chunk).unwrap();
+        text.extend_from_slice(&chunk[..count]);
+    }
+    let lines: Vec<String> = String::from_utf8(text).unwrap().lines().map(str::to_owned).collect();
+    let want: Vec<String> = (1..=300_000).map(|number| number.to_string()).collect();
+    assert!(said(&lines) == want);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_reader_that_is_gone_ends_nothing() {
+    let folder = folder();
+    let config = "{ control: { socket: '@/socket' }, jobs: [
+        { name: 'a', exec: ['sh', '-c', 'until [ -e @/gone ]; do echo x; done; seq 100000; echo > @/done'] } ] }";
+    let path = folder.join("app.json5");
+    std::fs::write(&path, config.replace('@', folder.to_str().unwrap())).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_containerpilot"));
+    let mut child = command
+        .arg("-config")
+        .arg(path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    assert!(stdout.read(&mut [0; 4096]).unwrap() > 0);
+    drop(stdout);
+    std::fs::write(folder.join("gone"), "").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && folder.join("done").exists());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told.matches("cannot write the log").count(), 1, "{told}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// The binary runs as root of a mount namespace of its own, with a disk of 256 KiB at `folder/disk`.
+#[test]
+fn a_full_disk_loses_whole_records_and_says_how_many() {
+    let folder = folder();
+    let disk = folder.join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let config = folder.join("app.json5");
+    // The job fills the disk, makes room, and speaks again.
+    let script = "seq 5000; until [ -e @/full ]; do echo more; sleep 0.01; done; echo > @/noted; \
+                  until [ -e @/room ]; do sleep 0.02; done; echo there is room; echo last";
+    let text = format!(
+        "{{ control: {{ socket: '@/socket' }}, logging: {{ format: 'json', output: '@/disk/log' }},
+            jobs: [ {{ name: 'a', exec: ['sh', '-c', '{script}'] }},
+                    {{ name: 'watcher', exec: ['sh', '-c', 'until grep -q records @/stderr; do sleep 0.02; done; echo > @/full; \
+                       until [ -e @/noted ]; do sleep 0.02; done; rm @/disk/ballast; echo > @/room'], logging: {{ raw: true }} }} ] }}"
+    );
+    std::fs::write(&config, text.replace('@', folder.to_str().unwrap())).unwrap();
+    let script = "mount -t tmpfs -o size=256k none $F/disk && head -c 200k /dev/zero > $F/disk/ballast && \
+                  $BINARY -config $F/app.json5 2> $F/stderr && cp $F/disk/log $F/log";
+    let status = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", script])
+        .env("F", &folder)
+        .env("BINARY", env!("CARGO_BIN_EXE_containerpilot"))
+        .status()
+        .unwrap();
+    let told = std::fs::read_to_string(folder.join("stderr")).unwrap_or_default();
+    assert!(
+        status.success(),
+        "this test needs a mount namespace and a tmpfs (unshare, root or user namespaces): {told}"
+    );
+    assert_eq!(told.matches("cannot write the log").count(), 1, "{told}");
+    let log = std::fs::read_to_string(folder.join("log")).unwrap();
+    let records: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect();
+    let lost =
+        records.iter().find(|record| record["msg"].as_str().is_some_and(|text| text.contains("records are lost")));
+    assert!(lost.unwrap()["dropped"].as_u64().unwrap() > 0);
+    assert_eq!(messages(&records, "a").last(), Some(&"last"));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn jq_reads_every_record() {
+    let script =
+        r#"printf 'nul[\\000] bad[\\377]\\n'; echo '{\"a\":[1,2]}'; head -c 100000 /dev/zero | tr '\\0' q; echo"#;
+    let job = format!("{{ name: 'a', exec: [\"sh\", \"-c\", \"{script}\"], logging: {{ json: true }} }}");
+    let config = format!("{{ control: {{ socket: '@/socket' }}, logging: {{ format: 'json' }}, jobs: [ {job} ] }}");
+    let lines = Pilot::of(&config).end().1;
+    let mut jq = Command::new("jq")
+        .args(["-c", "select(.pid) | [.job, .data.a[1], .partial_ordinal, (.msg // \"\" | length)]"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Debian's jq (scripts/install-test-tools)");
+    let mut stdin = jq.stdin.take().unwrap();
+    stdin.write_all(lines.join("\n").as_bytes()).unwrap();
+    drop(stdin);
+    let output = jq.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let want = "[\"a\",null,null,13]\n[\"a\",2,null,0]\n[\"a\",null,1,65536]\n[\"a\",null,2,34464]\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), want);
+}
+
+fn rsyslog_reads(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("out")).unwrap_or_default()
+}
+
+/// mmjsonparse wants the cookie `@cee:` unless told otherwise; imfile reads our log file as it grows.
+#[test]
+fn rsyslog_takes_our_fields() {
+    let folder = folder();
+    File::create(folder.join("log")).unwrap();
+    let config = format!(
+        "module(load=\"imfile\" mode=\"inotify\")\nmodule(load=\"mmjsonparse\")\n\
+         template(name=\"fields\" type=\"string\" string=\"%$!job% %$!level% %$!msg%\\n\")\n\
+         input(type=\"imfile\" file=\"{folder}/log\" tag=\"cp\" ruleset=\"cp\")\n\
+         ruleset(name=\"cp\") {{ action(type=\"mmjsonparse\" cookie=\"\")\n\
+         if $!pid != \"\" then action(type=\"omfile\" file=\"{folder}/out\" template=\"fields\") }}\n",
+        folder = folder.display()
+    );
+    std::fs::write(folder.join("rsyslog.conf"), format!("global(workDirectory=\"{}\")\n{config}", folder.display()))
+        .unwrap();
+    let mut rsyslog = Command::new("/usr/sbin/rsyslogd")
+        .args(["-n", "-f"])
+        .arg(folder.join("rsyslog.conf"))
+        .arg("-i")
+        .arg(folder.join("pid"))
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("Debian's rsyslog (scripts/install-test-tools)");
+    let log = folder.join("log");
+    let config = format!(
+        "{{ control: {{ socket: '@/socket' }}, logging: {{ format: 'json', output: '{}' }},
+            jobs: [ {{ name: 'a', exec: ['sh', '-c', 'echo \"say \\\\\"hi\\\\\"\"; echo ü'], logging: {{ level: 'warn' }} }} ] }}",
+        log.display()
+    );
+    assert_eq!(Pilot::of(&config).end().0, Some(0));
+    until("rsyslog has read it", || rsyslog_reads(&folder).lines().count() >= 2);
+    rsyslog.kill().unwrap();
+    rsyslog.wait().unwrap();
+    assert_eq!(rsyslog_reads(&folder), "a warning say \"hi\"\na warning ü\n");
+    std::fs::remove_dir_all(folder).unwrap();
+}

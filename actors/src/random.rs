@@ -12,6 +12,11 @@ impl Random {
         Self(RandomState::new().hash_one(0) | 1)
     }
 
+    /// The same numbers for the same seed, for tests.
+    pub fn from_seed(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     /// The next number, in 0.0..1.0.
     pub fn fraction(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
@@ -21,6 +26,7 @@ impl Random {
         let high = u32::try_from(self.0 >> 32).unwrap_or(0);
         f64::from(high) / (f64::from(u32::MAX) + 1.0)
     }
+
     /// The next number, below this one; 0 below 0.
     pub fn below(&mut self, limit: u32) -> u32 {
         self.fraction();

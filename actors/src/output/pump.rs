@@ -92,11 +92,13 @@ pub(super) async fn run(inbox: Inbox, poll: Arc<PipePoll>, sink: Sink, spec: Log
             biased;
             command = commands.recv() => {
                 let Some(command) = command else { return };
+                // Whoever asks for the last lines means those of runs that have ended by now, too.
+                this.look();
                 closing = this.command(command);
                 while closing.is_none() && let Ok(command) = commands.try_recv() {
+                    this.look();
                     closing = this.command(command);
                 }
-                this.look();
             }
             ready = pipes.readable() => match ready {
                 Ok(mut ready) => {

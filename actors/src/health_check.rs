@@ -1,6 +1,5 @@
 //! One actor per health check: runs the command at its pace, and tells the job what came of it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use crate::messages::{
 use crate::policy::health::{Action, CheckPolicy, Timer};
 use crate::policy::job::Checked;
 use crate::spec::{HealthSpec, JobSpec};
+use crate::timers::{TimerElapsed, Timers};
 
 /// See the module.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct HealthCheckActor {
     bus: Recipient<BusCommand>,
     /// Known once the job's actor runs: the two need each other.
     job: Option<Recipient<CheckReport>>,
-    timers: HashMap<Timer, SpawnHandle>,
+    timers: Timers<Timer>,
     began: Option<Instant>,
     seen: CheckStatus,
     log: Logger,
@@ -64,7 +64,7 @@ impl HealthCheckActor {
             reaper,
             bus,
             job: None,
-            timers: HashMap::new(),
+            timers: Timers::default(),
             began: None,
             seen: CheckStatus::default(),
             log: log.new(o!("check" => owner.to_string())),
@@ -89,17 +89,8 @@ impl HealthCheckActor {
                 }
                 Action::Publish(end) => self.publish(&end),
                 Action::Tell(checked) => self.tell(checked),
-                Action::Arm(timer, after) => {
-                    let handle = ctx.notify_later(TimerElapsed(timer), after);
-                    if let Some(older) = self.timers.insert(timer, handle) {
-                        ctx.cancel_future(older);
-                    }
-                }
-                Action::Disarm(timer) => {
-                    if let Some(handle) = self.timers.remove(&timer) {
-                        ctx.cancel_future(handle);
-                    }
-                }
+                Action::Arm(timer, after) => self.timers.arm(timer, after, ctx),
+                Action::Disarm(timer) => self.timers.disarm(timer, ctx),
             }
         }
     }
@@ -199,15 +190,11 @@ impl Handler<CheckStatusQuery> for HealthCheckActor {
     }
 }
 
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct TimerElapsed(Timer);
-
-impl Handler<TimerElapsed> for HealthCheckActor {
+impl Handler<TimerElapsed<Timer>> for HealthCheckActor {
     type Result = ();
 
-    fn handle(&mut self, elapsed: TimerElapsed, ctx: &mut Self::Context) {
-        self.timers.remove(&elapsed.0);
+    fn handle(&mut self, elapsed: TimerElapsed<Timer>, ctx: &mut Self::Context) {
+        self.timers.elapsed(elapsed.0);
         let actions = self.policy.elapsed(elapsed.0, Self::now());
         self.perform(actions, ctx);
     }

@@ -1,6 +1,6 @@
 //! One actor per job: asks its policy what everything that happens means, and performs the answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::messages::{
 use crate::policy::job::{Action, Checked, JobPolicy, Surroundings, Timer};
 use crate::random::Random;
 use crate::spec::JobSpec;
+use crate::timers::{TimerElapsed, Timers};
 
 /// Whom a job talks to.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ pub struct JobActor {
     timeout: Option<Duration>,
     policy: JobPolicy,
     neighbours: JobNeighbours,
-    timers: HashMap<Timer, SpawnHandle>,
+    timers: Timers<Timer>,
     random: Random,
     log: Logger,
     pid: Option<i32>,
@@ -78,7 +79,7 @@ impl JobActor {
             timeout: spec.timeout,
             policy: JobPolicy::new(spec, around),
             neighbours,
-            timers: HashMap::new(),
+            timers: Timers::default(),
             random: Random::from_entropy(),
             log: log.new(o!("job" => spec.name.to_string())),
             pid: None,
@@ -115,17 +116,8 @@ impl JobActor {
                 }
                 Action::Publish(code) => self.publish(Event::job(code, &self.name)),
                 Action::Fail(end) => self.tell_failure(&end),
-                Action::Arm(timer, after) => {
-                    let handle = ctx.notify_later(TimerElapsed(timer), after);
-                    if let Some(older) = self.timers.insert(timer, handle) {
-                        ctx.cancel_future(older);
-                    }
-                }
-                Action::Disarm(timer) => {
-                    if let Some(handle) = self.timers.remove(&timer) {
-                        ctx.cancel_future(handle);
-                    }
-                }
+                Action::Arm(timer, after) => self.timers.arm(timer, after, ctx),
+                Action::Disarm(timer) => self.timers.disarm(timer, ctx),
                 Action::Check(control) => {
                     if let Some(check) = &self.neighbours.check {
                         check.do_send(CheckCommand(control));
@@ -319,15 +311,11 @@ impl Handler<ReplaceCatalog> for JobActor {
     }
 }
 
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct TimerElapsed(Timer);
-
-impl Handler<TimerElapsed> for JobActor {
+impl Handler<TimerElapsed<Timer>> for JobActor {
     type Result = ();
 
-    fn handle(&mut self, elapsed: TimerElapsed, ctx: &mut Self::Context) {
-        self.timers.remove(&elapsed.0);
+    fn handle(&mut self, elapsed: TimerElapsed<Timer>, ctx: &mut Self::Context) {
+        self.timers.elapsed(elapsed.0);
         self.ask(ctx, |policy| policy.elapsed(elapsed.0, Self::now()));
     }
 }

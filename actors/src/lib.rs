@@ -30,4 +30,5 @@ pub mod sys;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod timers;
 pub mod watch;

@@ -1,6 +1,5 @@
 //! One actor per watch: asks Consul when its policy says so, and tells everybody what has changed.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use crate::messages::{BusCommand, CatalogContact, ReaperCommand, StopWatching, W
 use crate::policy::watch::{Action, Answer, Instance, QueryId, Timer, WatchPolicy};
 use crate::random::Random;
 use crate::spec::WatchSpec;
+use crate::timers::{TimerElapsed, Timers};
 
 /// How long Consul keeps a question if it has no news.
 const WAIT: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ pub struct WatchActor {
     client: ConsulClient,
     policy: WatchPolicy,
     neighbours: WatchNeighbours,
-    timers: HashMap<Timer, SpawnHandle>,
+    timers: Timers<Timer>,
     in_trouble: bool,
     random: Random,
     log: Logger,
@@ -67,7 +67,7 @@ impl WatchActor {
             client,
             policy: WatchPolicy::new(spec, Self::now()),
             neighbours,
-            timers: HashMap::new(),
+            timers: Timers::default(),
             in_trouble: false,
             random: Random::from_entropy(),
             log: log.new(o!("watch" => spec.name.to_string())),
@@ -85,17 +85,8 @@ impl WatchActor {
                 Action::Query(id, index) => self.query(id, index, ctx),
                 Action::Changed => self.export(),
                 Action::Publish(code) => self.publish(code),
-                Action::Arm(timer, after) => {
-                    let handle = ctx.notify_later(TimerElapsed(timer), after);
-                    if let Some(older) = self.timers.insert(timer, handle) {
-                        ctx.cancel_future(older);
-                    }
-                }
-                Action::Disarm(timer) => {
-                    if let Some(handle) = self.timers.remove(&timer) {
-                        ctx.cancel_future(handle);
-                    }
-                }
+                Action::Arm(timer, after) => self.timers.arm(timer, after, ctx),
+                Action::Disarm(timer) => self.timers.disarm(timer, ctx),
             }
         }
     }
@@ -210,15 +201,11 @@ impl Handler<WatchStatusQuery> for WatchActor {
     }
 }
 
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct TimerElapsed(Timer);
-
-impl Handler<TimerElapsed> for WatchActor {
+impl Handler<TimerElapsed<Timer>> for WatchActor {
     type Result = ();
 
-    fn handle(&mut self, elapsed: TimerElapsed, ctx: &mut Self::Context) {
-        self.timers.remove(&elapsed.0);
+    fn handle(&mut self, elapsed: TimerElapsed<Timer>, ctx: &mut Self::Context) {
+        self.timers.elapsed(elapsed.0);
         let actions = self.policy.elapsed(elapsed.0, Self::now());
         self.perform(actions, ctx);
     }

@@ -7,7 +7,7 @@ use actix::clock::Instant;
 use actix::prelude::*;
 use slog::{Logger, error, o, warn};
 
-use crate::event::{Event, EventCode, JobName, Owner, RunEnd, RunId, Source};
+use crate::event::{Event, EventCode, Owner, RunEnd, RunId, Source};
 use crate::guard::PanicGuard;
 use crate::messages::{
     BusCommand, CheckCommand, CheckReport, CheckStatus, CheckStatusQuery, GroupSignal, Launch, ReaperCommand, RunFact,
@@ -16,7 +16,7 @@ use crate::messages::{
 use crate::policy::health::{Action, CheckPolicy, Timer};
 use crate::policy::job::Checked;
 use crate::spec::{HealthSpec, JobSpec};
-use crate::timers::{TimerElapsed, Timers};
+use crate::timers::{self, TimerElapsed, Timers};
 
 /// See the module.
 #[derive(Debug)]
@@ -73,10 +73,6 @@ impl HealthCheckActor {
         }
     }
 
-    fn now() -> std::time::Instant {
-        Instant::now().into_std()
-    }
-
     fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
         for action in actions {
             match action {
@@ -121,11 +117,6 @@ impl HealthCheckActor {
             job.do_send(CheckReport(checked));
         }
     }
-
-    /// The job that is checked.
-    pub fn job_name(&self) -> &JobName {
-        self.owner.job()
-    }
 }
 
 impl Actor for HealthCheckActor {
@@ -145,7 +136,7 @@ impl Handler<Event> for HealthCheckActor {
 
     fn handle(&mut self, event: Event, ctx: &mut Self::Context) {
         if event == Event::STARTUP {
-            let actions = self.policy.startup(Self::now());
+            let actions = self.policy.startup(timers::now());
             self.perform(actions, ctx);
         }
     }
@@ -195,7 +186,7 @@ impl Handler<TimerElapsed<Timer>> for HealthCheckActor {
 
     fn handle(&mut self, elapsed: TimerElapsed<Timer>, ctx: &mut Self::Context) {
         self.timers.elapsed(elapsed.0);
-        let actions = self.policy.elapsed(elapsed.0, Self::now());
+        let actions = self.policy.elapsed(elapsed.0, timers::now());
         self.perform(actions, ctx);
     }
 }

@@ -17,7 +17,7 @@ use crate::messages::{
 use crate::policy::job::{Action, Checked, JobPolicy, Surroundings, Timer};
 use crate::random::Random;
 use crate::spec::JobSpec;
-use crate::timers::{TimerElapsed, Timers};
+use crate::timers::{self, TimerElapsed, Timers};
 
 /// Whom a job talks to.
 #[derive(Clone, Debug)]
@@ -96,10 +96,6 @@ impl JobActor {
     /// The events that this job has to be told of.
     pub fn interests(&self) -> Vec<Event> {
         self.policy.interests()
-    }
-
-    fn now() -> std::time::Instant {
-        Instant::now().into_std()
     }
 
     fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
@@ -191,7 +187,7 @@ impl Handler<Event> for JobActor {
     type Result = ();
 
     fn handle(&mut self, event: Event, ctx: &mut Self::Context) {
-        self.ask(ctx, |policy| policy.event(&event, Self::now()));
+        self.ask(ctx, |policy| policy.event(&event, timers::now()));
     }
 }
 
@@ -210,7 +206,7 @@ impl Handler<RunReport> for JobActor {
                 *self.ends.entry(end_word(&end)).or_default() += 1;
                 self.last_end = Some(end.clone());
                 let random = self.random.fraction();
-                self.ask(ctx, |policy| policy.ended(report.run, end, Self::now(), random));
+                self.ask(ctx, |policy| policy.ended(report.run, end, timers::now(), random));
             }
         }
     }
@@ -237,8 +233,8 @@ impl Handler<JobCommand> for JobActor {
         }
         self.ask(ctx, |policy| match command {
             JobCommand::Signal(_) => Vec::new(),
-            JobCommand::Start => policy.start_now(Self::now()),
-            JobCommand::ShutDown { start_may_come } => policy.shutdown(start_may_come, Self::now()),
+            JobCommand::Start => policy.start_now(timers::now()),
+            JobCommand::ShutDown { start_may_come } => policy.shutdown(start_may_come, timers::now()),
             JobCommand::StandDown => policy.stand_down(),
             JobCommand::Stop => policy.stop(),
         });
@@ -316,6 +312,6 @@ impl Handler<TimerElapsed<Timer>> for JobActor {
 
     fn handle(&mut self, elapsed: TimerElapsed<Timer>, ctx: &mut Self::Context) {
         self.timers.elapsed(elapsed.0);
-        self.ask(ctx, |policy| policy.elapsed(elapsed.0, Self::now()));
+        self.ask(ctx, |policy| policy.elapsed(elapsed.0, timers::now()));
     }
 }

@@ -48,3 +48,8 @@ impl<T: Copy + Eq + Hash + 'static> Timers<T> {
         self.0.remove(&timer);
     }
 }
+
+/// The time for a policy, of the clock that tests can pause.
+pub fn now() -> std::time::Instant {
+    actix::clock::Instant::now().into_std()
+}

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use actix::clock::Instant;
 use actix::prelude::*;
 use slog::{Logger, debug, info, o, warn};
 
@@ -14,7 +13,7 @@ use crate::messages::{BusCommand, CatalogContact, ReaperCommand, StopWatching, W
 use crate::policy::watch::{Action, Answer, Instance, QueryId, Timer, WatchPolicy};
 use crate::random::Random;
 use crate::spec::WatchSpec;
-use crate::timers::{TimerElapsed, Timers};
+use crate::timers::{self, TimerElapsed, Timers};
 
 /// How long Consul keeps a question if it has no news.
 const WAIT: Duration = Duration::from_secs(60);
@@ -65,7 +64,7 @@ impl WatchActor {
             path: path(spec),
             who: format!("watch.{}", spec.name),
             client,
-            policy: WatchPolicy::new(spec, Self::now()),
+            policy: WatchPolicy::new(spec, timers::now()),
             neighbours,
             timers: Timers::default(),
             in_trouble: false,
@@ -73,10 +72,6 @@ impl WatchActor {
             log: log.new(o!("watch" => spec.name.to_string())),
             _guard: guard,
         }
-    }
-
-    fn now() -> std::time::Instant {
-        Instant::now().into_std()
     }
 
     fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
@@ -107,7 +102,7 @@ impl WatchActor {
             self.neighbours.contacts.do_send(CatalogContact::new(&self.who, answer.as_ref().err()));
         }
         let actions = match answer {
-            Ok(answer) => self.policy.answered(id, answer, Self::now()),
+            Ok(answer) => self.policy.answered(id, answer, timers::now()),
             Err(_) => self.policy.failed(id, self.random.fraction()),
         };
         self.perform(actions, ctx);
@@ -166,7 +161,7 @@ impl Actor for WatchActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let actions = self.policy.start(Self::now());
+        let actions = self.policy.start(timers::now());
         self.perform(actions, ctx);
     }
 }
@@ -206,7 +201,7 @@ impl Handler<TimerElapsed<Timer>> for WatchActor {
 
     fn handle(&mut self, elapsed: TimerElapsed<Timer>, ctx: &mut Self::Context) {
         self.timers.elapsed(elapsed.0);
-        let actions = self.policy.elapsed(elapsed.0, Self::now());
+        let actions = self.policy.elapsed(elapsed.0, timers::now());
         self.perform(actions, ctx);
     }
 }

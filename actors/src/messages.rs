@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
-use crate::consul_agent::RequestError;
+use crate::catalog::RequestError;
 use crate::control::Socket;
 use crate::event::{Event, EventCode, JobName, Owner, RunEnd, RunId, WatchName};
 use crate::metrics::Histogram;

@@ -13,28 +13,17 @@ use actix::Actor;
 use containerpilot_actors::addresses::InterfaceAddress;
 use containerpilot_actors::event::{Event, EventCode, JobName};
 use containerpilot_actors::output::{Pump, Sink};
-use containerpilot_actors::spec::{
-    Backoff, Budget, ControlSpec, Exec, JobSpec, LogOutput, LoggingSpec, OutputSpec, Spec, StartRule,
-};
+use containerpilot_actors::spec::{Exec, JobSpec, LogOutput, Spec, StartRule};
 use containerpilot_actors::supervisor::{Resources, Supervisor};
 use containerpilot_actors::sys;
 use slog::{Discard, Logger, o};
 
 fn job(name: &str, words: &[&str], start: Event) -> JobSpec {
     JobSpec {
-        name: JobName::new(name),
         exec: Some(Exec { program: "echo".into(), args: words.iter().map(Into::into).collect() }),
         start: StartRule::Once(start),
-        wait_timeout: None,
-        restarts: Budget::Limited(0),
         timeout: Some(Duration::from_secs(10)),
-        stop_timeout: None,
-        backoff: Some(Backoff::default()),
-        main: false,
-        output: OutputSpec::default(),
-        env: Vec::new(),
-        health: None,
-        service: None,
+        ..JobSpec::new(JobName::new(name))
     }
 }
 
@@ -56,16 +45,10 @@ fn run() -> std::io::Result<u8> {
             job("first", &["hello"], Event::STARTUP),
             job("second", &["and goodbye"], Event::job(EventCode::ExitSuccess, &first)),
         ],
-        watches: Vec::new(),
-        stop_timeout: Duration::from_secs(5),
-        catalog: None,
-        telemetry: None,
-        control: ControlSpec { socket: std::env::temp_dir().join("containerpilot-embed.socket"), is_default: false },
-        logging: LoggingSpec::default(),
-        warnings: Vec::new(),
+        ..Spec::default()
     };
     let sink = Sink::open(&LogOutput::Stdout)?;
-    let (nothing, signals) = (File::open("/dev/null")?, sys::signal_fd()?);
+    let (nothing, signals) = (File::open("/dev/null")?, sys::signal_fd(false)?);
     actix::System::new().block_on(async move {
         let pump = Pump::start(&actix::Arbiter::new().handle(), sink, &spec.logging)?;
         let (finished, status) = tokio::sync::oneshot::channel();

@@ -32,6 +32,14 @@ pub enum BootError {
         /// Why.
         cause: std::io::Error,
     },
+    /// Somebody else has the port of telemetry, perhaps.
+    #[error("cannot serve telemetry at {address}: {cause}")]
+    Telemetry {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
     /// The operating system refused something that we cannot do without.
     #[error("cannot {what}: {cause}")]
     System {
@@ -55,9 +63,13 @@ pub fn run(
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let loaded = sys::stoppable(|| load(&environment)).map_err(system("handle signals"))?;
     let spec = loaded.map_err(BootError::Config)?;
+    if let Some(telemetry) = spec.telemetry.as_ref().filter(|telemetry| telemetry.must_listen) {
+        let listening = std::net::TcpListener::bind(telemetry.address);
+        listening.map_err(|cause| BootError::Telemetry { address: telemetry.address, cause })?;
+    }
     let sink = Sink::open(&spec.logging.output)
         .map_err(|cause| BootError::Log { output: format!("{:?}", spec.logging.output), cause })?;
-    let signals = sys::signal_fd().map_err(system("listen to signals"))?;
+    let signals = sys::signal_fd(spec.signals.passed_on).map_err(system("listen to signals"))?;
     let nothing = File::open("/dev/null").map_err(system("open /dev/null"))?;
     let runtime = actix::System::new();
     runtime.block_on(async move {

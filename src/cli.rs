@@ -18,16 +18,14 @@ pub enum Command {
         /// `-out`, unless it is `-`.
         out: Option<PathBuf>,
     },
-    /// `-validate`
-    Validate,
+    /// `-validate`, for a command line that ends with these words.
+    Validate(Vec<OsString>),
     /// Something that a running instance does.
     Request(Request),
     /// Something that a running instance tells.
     Query(Query),
-    /// To supervise.
-    Run,
-    /// A v2 command line: `containerpilot [flags] main-application [arguments]`.
-    MainApplication(OsString),
+    /// To supervise; with a version 2 command line, `containerpilot [flags] main-application [arguments]`, that application.
+    Run(Vec<OsString>),
 }
 
 /// What a running instance can be asked for.
@@ -97,7 +95,7 @@ pub struct Invocation {
     /// What to do.
     pub command: Command,
     /// `-config`, if it is not empty.
-    pub config: Option<PathBuf>,
+    pub config: Option<OsString>,
 }
 
 /// Why a command line means nothing.
@@ -277,17 +275,16 @@ struct Given {
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
     let mut given = Given::default();
     let mut args = args.into_iter();
-    let mut first_word = None;
+    let mut words = Vec::new();
     while let Some(arg) = args.next() {
         let bytes = arg.as_bytes();
         let Some(name) = bytes.strip_prefix(b"-").filter(|name| !name.is_empty()) else {
-            first_word = Some(arg);
+            words.push(arg);
             break;
         };
         let name = name.strip_prefix(b"-").unwrap_or(name);
         if name.is_empty() {
             // `--` ends the flags.
-            first_word = args.next();
             break;
         }
         if matches!(name.first(), Some(b'-' | b'=')) {
@@ -306,7 +303,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Usa
         };
         given.take(flag, value, &mut args)?;
     }
-    given.invocation(first_word)
+    words.extend(args);
+    given.invocation(words)
+}
+
+/// Version 2 has `file://` before paths.
+fn path_of(written: &OsStr) -> PathBuf {
+    let bytes = written.as_bytes();
+    PathBuf::from(OsStr::from_bytes(bytes.strip_prefix(b"file://").unwrap_or(bytes)))
 }
 
 impl Given {
@@ -344,9 +348,9 @@ impl Given {
     }
 
     /// 3.8's order: what goes before what if several subcommands are given.
-    fn invocation(mut self, first_word: Option<OsString>) -> Result<Invocation, UsageError> {
-        let mut path = |flag: &Flag| self.values.remove(flag.name).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let (config, out) = (path(&CONFIG), path(&OUT));
+    fn invocation(mut self, words: Vec<OsString>) -> Result<Invocation, UsageError> {
+        let mut value = |flag: &Flag| self.values.remove(flag.name).filter(|value| !value.is_empty());
+        let (config, out) = (value(&CONFIG), value(&OUT).map(|out| path_of(&out)));
         let is_on = |flag: &Flag| self.switches.get(flag.name).copied().unwrap_or(false);
         let mut word = |flag: &Flag| self.values.remove(flag.name).map(|word| word.to_string_lossy().into_owned());
         let (job, explain, signal) = (word(&JOB), word(&EXPLAIN), word(&SIGNAL));
@@ -361,7 +365,7 @@ impl Given {
         } else if is_on(&TEMPLATE) {
             Command::Template { out: out.filter(|path| path.as_os_str() != "-") }
         } else if is_on(&VALIDATE) {
-            Command::Validate
+            Command::Validate(words)
         } else if is_on(&RELOAD) && is_on(&DRY_RUN) {
             Command::Request(Request::DryRun { json: is_on(&JSON) })
         } else if is_on(&RELOAD) {
@@ -397,13 +401,11 @@ impl Given {
         } else if let Some(job) = explain {
             Command::Query(Query::Explain(job))
         } else if is_on(&HEALTHY) {
-            Command::Query(Query::Healthy(first_word.map(|word| word.to_string_lossy().into_owned())))
+            Command::Query(Query::Healthy(words.first().map(|word| word.to_string_lossy().into_owned())))
         } else if is_on(&EVENTS) {
             Command::Query(Query::Events)
-        } else if let Some(program) = first_word {
-            Command::MainApplication(program)
         } else {
-            Command::Run
+            Command::Run(words)
         };
         Ok(Invocation { command, config })
     }
@@ -421,6 +423,10 @@ mod tests {
         parsed(args).unwrap().command
     }
 
+    fn run(words: &[&str]) -> Command {
+        Command::Run(words.iter().map(OsString::from).collect())
+    }
+
     #[test]
     fn every_spelling_of_a_flag_is_the_same() {
         for args in [
@@ -430,12 +436,12 @@ mod tests {
             &["--config=a"],
             &["-config", "x", "-config", "a"],
         ] {
-            assert_eq!(parsed(args).unwrap().config, Some(PathBuf::from("a")), "{args:?}");
+            assert_eq!(parsed(args).unwrap().config, Some(OsString::from("a")), "{args:?}");
         }
         for args in [["-ping"].as_slice(), &["--ping"], &["-ping=t"], &["-ping=1"], &["-ping=false", "-ping"]] {
             assert_eq!(command(args), Command::Request(Request::Ping), "{args:?}");
         }
-        assert_eq!(command(&["-ping=F", "-config", ""]), Command::Run);
+        assert_eq!(command(&["-ping=F", "-config", ""]), run(&[]));
     }
 
     #[test]
@@ -478,10 +484,10 @@ mod tests {
 
     #[test]
     fn flags_end_at_the_first_word() {
-        assert_eq!(command(&["app", "-nosuch"]), Command::MainApplication("app".into()));
-        assert_eq!(command(&["--", "-app"]), Command::MainApplication("-app".into()));
-        assert_eq!(command(&["--"]), Command::Run);
-        assert_eq!(command(&["-"]), Command::MainApplication("-".into()));
+        assert_eq!(command(&["app", "-nosuch"]), run(&["app", "-nosuch"]));
+        assert_eq!(command(&["--", "-app"]), run(&["-app"]));
+        assert_eq!(command(&["--"]), run(&[]));
+        assert_eq!(command(&["-"]), run(&["-"]));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 
-use containerpilot_actors::output::{Pump, encode_text_value, stamp_nanos, stamp_seconds};
+use containerpilot_actors::output::{Pump, encode_text_value, stamp_go_log, stamp_nanos, stamp_seconds};
 use containerpilot_actors::spec::{LogFormat, LogLevel, LoggingSpec};
 use slog::{Drain, FnValue, KV, Key, Level, Logger, Never, OwnedKVList, PushFnValue, Record, Serializer, o};
 
@@ -30,7 +30,8 @@ impl Drain for PumpDrain {
         }
         let mut line = Vec::with_capacity(256);
         let written = match self.format {
-            LogFormat::Default => plain(&mut line, record, values),
+            LogFormat::Default => plain(&mut line, &stamp_nanos(), record, values),
+            LogFormat::Stamp => plain(&mut line, &stamp_go_log(), record, values),
             LogFormat::Text => text(&mut line, record, values),
             LogFormat::Json => json(&mut line, record, values),
         };
@@ -93,9 +94,9 @@ impl Serializer for Values {
     }
 }
 
-fn plain(line: &mut Vec<u8>, record: &Record<'_>, values: &OwnedKVList) -> io::Result<()> {
+fn plain(line: &mut Vec<u8>, stamp: &str, record: &Record<'_>, values: &OwnedKVList) -> io::Result<()> {
     let message = record.msg().to_string();
-    line.extend_from_slice(stamp_nanos().as_bytes());
+    line.extend_from_slice(stamp.as_bytes());
     line.push(b' ');
     line.extend_from_slice(message.replace('\n', "\\n").as_bytes());
     for (key, value) in Values::of(record, values)?.0 {

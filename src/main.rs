@@ -12,7 +12,7 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,6 +36,9 @@ enum Failure {
     /// There is neither the flag nor the variable.
     #[error("-config flag is required, or CONTAINERPILOT in the environment")]
     NoConfig,
+    /// A version 2 config that says nothing of it.
+    #[error("the config opens no control socket: version 2 has none, unless a `control` block asks for it")]
+    NoControl,
     #[error(transparent)]
     Config(#[from] config::ConfigError),
     #[error("cannot find out the addresses of this machine")]
@@ -72,36 +75,36 @@ fn main() -> ExitCode {
 fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
     let environment: Environment = std::env::vars_os().map(|(name, value)| (bytes(name), bytes(value))).collect();
     let source = || source(config, std::env::var_os("CONTAINERPILOT"));
+    let control = |source: Result<Source, Failure>| {
+        let spec = load(&source?, &[], &environment)?.spec;
+        spec.control.map(|control| control.socket).ok_or(Failure::NoControl)
+    };
     match command {
         Command::Help => print(io::stderr(), &cli::usage()),
         Command::Version => {
             print(io::stdout(), &format!("Version: {}\nGitHash: {}\n", env!("CARGO_PKG_VERSION"), env!("GIT_HASH")));
         }
         Command::Template { out } => write_rendered(&config::render(&source()?, &environment)?, out.as_deref())?,
-        Command::Validate => return Ok(validated(&load(&source()?, &environment)?)),
+        Command::Validate(words) => return Ok(validated(&load(&source()?, &words, &environment)?)),
         Command::Request(request) => {
-            let loaded = load(&source()?, &environment)?;
-            let answer = client::send(&request, &loaded.spec.control.socket)?;
+            let answer = client::send(&request, &control(source())?)?;
             return carried_out(&request, &answer);
         }
-        Command::Query(query) => {
-            let loaded = load(&source()?, &environment)?;
-            return answered(&query, &loaded.spec.control.socket);
-        }
-        Command::Run => {
-            let source = source()?;
-            return Ok(boot::run(move |environment| {
-                let environment = environment.iter().map(|(name, value)| (bytes(name.clone()), bytes(value.clone())));
-                let loaded = load(&source, &environment.collect());
-                loaded.map(|loaded| loaded.spec).map_err(|failure| chain(&failure))
-            })?);
-        }
-        Command::MainApplication(program) => {
-            let program = program.to_string_lossy();
-            let says = format!("`{program}` is no flag: a main application, as in version 2, is not supported yet\n");
-            print(io::stderr(), &says);
-            return Ok(USAGE);
-        }
+        Command::Query(query) => return answered(&query, &control(source())?),
+        Command::Run(command) => match source() {
+            Err(Failure::NoConfig) if !command.is_empty() => {
+                return Ok(boot::run(move |_| Ok(config::only_command(&command)))?);
+            }
+            source => {
+                let source = source?;
+                return Ok(boot::run(move |environment| {
+                    let variables = environment.iter();
+                    let variables = variables.map(|(name, value)| (bytes(name.clone()), bytes(value.clone())));
+                    let loaded = load(&source, &command, &variables.collect());
+                    loaded.map(|loaded| loaded.spec).map_err(|failure| chain(&failure))
+                })?);
+            }
+        },
     }
     Ok(0)
 }
@@ -176,14 +179,16 @@ fn bytes(text: OsString) -> Vec<u8> {
 }
 
 /// The config that the flag names, or else the environment.
-fn source(flag: Option<PathBuf>, variable: Option<OsString>) -> Result<Source, Failure> {
-    let variable = variable.filter(|path| !path.is_empty()).map(PathBuf::from);
-    flag.or(variable).map(|path| Source { path }).ok_or(Failure::NoConfig)
+fn source(flag: Option<OsString>, variable: Option<OsString>) -> Result<Source, Failure> {
+    let flag = flag.map(|written| Source::parse("-config", written));
+    let variable = variable.filter(|written| !written.is_empty());
+    let variable = variable.map(|written| Source::parse("CONTAINERPILOT", written));
+    flag.or(variable).ok_or(Failure::NoConfig)
 }
 
-fn load(source: &Source, environment: &Environment) -> Result<Loaded, Failure> {
+fn load(source: &Source, command: &[OsString], environment: &Environment) -> Result<Loaded, Failure> {
     let host = Host::read().map_err(Failure::Host)?;
-    Ok(config::load(source, environment, &host)?)
+    Ok(config::load(source, command, environment, &host)?)
 }
 
 /// Tells what is doubtful in a config that can be used; the exit status.

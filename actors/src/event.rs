@@ -62,6 +62,10 @@ pub enum EventCode {
     ExitFailed,
     /// A job is about to stop.
     Stopping,
+    /// A job that has started is about to stop because it was asked to. Emitted if somebody waits for it.
+    Terminating,
+    /// A job that has started has stopped for good. Emitted if somebody waits for it, before `Stopped`.
+    Ended,
     /// A job has stopped for good.
     Stopped,
     /// A health check passed, or a watch sees instances.
@@ -92,11 +96,13 @@ pub enum EventCode {
 
 impl EventCode {
     /// Every code that `when.once` and `when.each` accept, by its word there.
-    pub const WORDS: [(&'static str, EventCode); 16] = [
+    pub const WORDS: [(&'static str, EventCode); 18] = [
         ("exitSuccess", EventCode::ExitSuccess),
         ("exitFailed", EventCode::ExitFailed),
         ("stopping", EventCode::Stopping),
         ("stopped", EventCode::Stopped),
+        ("terminating", EventCode::Terminating),
+        ("ended", EventCode::Ended),
         ("healthy", EventCode::StatusHealthy),
         ("unhealthy", EventCode::StatusUnhealthy),
         ("changed", EventCode::StatusChanged),
@@ -110,6 +116,10 @@ impl EventCode {
         ("SIGHUP", EventCode::Signal),
         ("SIGUSR2", EventCode::Signal),
     ];
+
+    /// The codes that tell of the stop of a job.
+    pub const OF_A_STOP: [EventCode; 4] =
+        [EventCode::Stopping, EventCode::Stopped, EventCode::Terminating, EventCode::Ended];
 
     /// The code behind a word of `when`, exactly as spelled.
     pub fn from_word(word: &str) -> Option<Self> {

@@ -54,7 +54,7 @@ impl HealthCheckActor {
     ) -> Self {
         let launch = |exec| {
             let (env, output) = (job.env.clone().into(), health.output.clone());
-            Arc::new(Launch { exec, env, output, tells_last_words: true })
+            Arc::new(Launch { env, output, tells_last_words: true, ..Launch::new(exec) })
         };
         let owner = Owner::Check(job.name.clone());
         Self {
@@ -162,6 +162,7 @@ impl Handler<RunReport> for HealthCheckActor {
                 let actions = self.policy.said(report.run, words);
                 self.perform(actions, ctx);
             }
+            RunFact::Printed(_) => {}
             RunFact::Ended(end) => {
                 if let Some(began) = self.began.take() {
                     self.seen.durations.record(began.elapsed().as_secs_f64());

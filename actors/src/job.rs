@@ -12,11 +12,12 @@ use crate::event::{Event, EventCode, Exit, JobName, Owner, RunEnd, RunId, Source
 use crate::guard::PanicGuard;
 use crate::messages::{
     BusCommand, CatalogCommand, CheckCommand, CheckReport, GroupSignal, JobCommand, JobFact, JobStatus, JobStatusQuery,
-    JobUpdate, Launch, ReaperCommand, RunFact, RunReport,
+    JobUpdate, Launch, MetricCommand, ReaperCommand, RunFact, RunReport,
 };
 use crate::policy::job::{Action, Checked, JobPolicy, Surroundings, Timer};
 use crate::random::Random;
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, Stdin};
+use crate::sys::TERMINATE;
 use crate::timers::{self, TimerElapsed, Timers};
 
 /// Whom a job talks to.
@@ -32,6 +33,8 @@ pub struct JobNeighbours {
     pub check: Option<Recipient<CheckCommand>>,
     /// The catalog, if the job has a service and there is a catalog.
     pub catalog: Option<Recipient<CatalogCommand>>,
+    /// Takes what it measures.
+    pub metrics: Recipient<MetricCommand>,
 }
 
 /// See the module.
@@ -39,6 +42,10 @@ pub struct JobNeighbours {
 pub struct JobActor {
     name: JobName,
     launch: Option<Arc<Launch>>,
+    term_process: bool,
+    metric: Option<String>,
+    /// What the current run has printed, if that is a value.
+    printed: Option<String>,
     timeout: Option<Duration>,
     policy: JobPolicy,
     neighbours: JobNeighbours,
@@ -67,15 +74,20 @@ impl JobActor {
     ) -> Self {
         let launch = |exec| {
             Arc::new(Launch {
-                exec,
                 env: spec.env.clone().into(),
                 output: spec.output.clone(),
-                tells_last_words: false,
+                stdin: spec.stdin,
+                prints_value: spec.metric.is_some(),
+                pid_variables: spec.pid_variables.clone(),
+                ..Launch::new(exec)
             })
         };
         Self {
             name: spec.name.clone(),
             launch: spec.exec.clone().map(launch),
+            term_process: spec.term_process,
+            metric: spec.metric.clone(),
+            printed: None,
             timeout: spec.timeout,
             policy: JobPolicy::new(spec, around),
             neighbours,
@@ -102,6 +114,7 @@ impl JobActor {
         for action in actions {
             match action {
                 Action::Spawn(run) => self.spawn(run, ctx),
+                Action::Terminate(run) if self.term_process => self.signal_process(run, TERMINATE),
                 Action::Terminate(run) => self.signal(run, GroupSignal::Terminate),
                 Action::Kill(run) => self.signal(run, GroupSignal::Kill),
                 Action::TimedOut(run) => {
@@ -164,6 +177,24 @@ impl JobActor {
         self.neighbours.reaper.do_send(ReaperCommand::SignalGroup { owner, run, signal });
     }
 
+    fn is_plain(&self) -> bool {
+        self.launch.as_ref().is_some_and(|launch| launch.stdin == Stdin::OursWithJobControl)
+    }
+
+    fn signal_process(&self, run: RunId, signal: i32) {
+        let owner = Owner::Job(self.name.clone());
+        self.neighbours.reaper.do_send(ReaperCommand::SignalProcess { owner, run, signal });
+    }
+
+    /// What a run printed is a value if it went well.
+    fn record(&mut self, end: &RunEnd) {
+        let printed = self.printed.take();
+        if let (Some(metric), Some(printed), true) = (&self.metric, printed, end.is_success()) {
+            let value = printed.trim().parse().ok();
+            self.neighbours.metrics.do_send(MetricCommand::Record(vec![(metric.clone(), value)]));
+        }
+    }
+
     fn publish(&self, event: Event) {
         self.neighbours.bus.do_send(BusCommand::Publish(event));
     }
@@ -171,6 +202,8 @@ impl JobActor {
     fn tell_failure(&self, end: &RunEnd) {
         match end {
             // 3.8: these words
+            // Whoever started us as a plain init expects our exit status, and not a word.
+            RunEnd::Exited(_) if self.is_plain() => debug!(self.log, "{} exited with error: {}", self.name, end),
             RunEnd::Exited(_) => error!(self.log, "{} exited with error: {}", self.name, end),
             RunEnd::NotStarted { .. } => error!(self.log, "unable to start {}: {}", self.name, end),
         }
@@ -197,6 +230,7 @@ impl Handler<RunReport> for JobActor {
     fn handle(&mut self, report: RunReport, ctx: &mut Self::Context) {
         match report.fact {
             RunFact::Said(_) => {}
+            RunFact::Printed(text) => self.printed = Some(text),
             RunFact::Started(pid) => {
                 self.pid = Some(pid);
                 self.began = Some(Instant::now());
@@ -205,6 +239,7 @@ impl Handler<RunReport> for JobActor {
                 self.pid = None;
                 *self.ends.entry(end_word(&end)).or_default() += 1;
                 self.last_end = Some(end.clone());
+                self.record(&end);
                 let random = self.random.fraction();
                 self.ask(ctx, |policy| policy.ended(report.run, end, timers::now(), random));
             }
@@ -225,14 +260,14 @@ impl Handler<JobCommand> for JobActor {
     type Result = ();
 
     fn handle(&mut self, command: JobCommand, ctx: &mut Self::Context) {
-        if let JobCommand::Signal(number) = command {
-            if let Some(run) = self.policy.current_run() {
-                self.signal(run, GroupSignal::Number(number));
-            }
-            return;
+        match (command, self.policy.current_run()) {
+            (JobCommand::Signal(number), Some(run)) => self.signal(run, GroupSignal::Number(number)),
+            (JobCommand::PassOn(number), Some(run)) => self.signal_process(run, number),
+            (_, _) => {}
         }
         self.ask(ctx, |policy| match command {
-            JobCommand::Signal(_) => Vec::new(),
+            JobCommand::Signal(_) | JobCommand::PassOn(_) => Vec::new(),
+            JobCommand::Linger => policy.linger(),
             JobCommand::Start => policy.start_now(timers::now()),
             JobCommand::ShutDown { start_may_come } => policy.shutdown(start_may_come, timers::now()),
             JobCommand::StandDown => policy.stand_down(),

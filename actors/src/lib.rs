@@ -22,6 +22,7 @@ pub mod overview;
 pub mod policy;
 pub mod process_stats;
 pub mod random;
+mod reading;
 pub mod reaper;
 pub mod signal_handler;
 pub mod spec;

@@ -17,7 +17,7 @@ use crate::policy::contact::Contact;
 use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State, Surroundings};
 use crate::policy::reload::Diff;
 use crate::policy::watch::Instance;
-use crate::spec::{ControlSpec, Exec, MetricSpec, OutputSpec, ServiceSpec, StartRule};
+use crate::spec::{ControlSpec, Exec, MetricSpec, OutputSpec, ServiceSpec, StartRule, Stdin};
 
 impl Message for Event {
     type Result = ();
@@ -65,6 +65,27 @@ pub struct Launch {
     pub output: OutputSpec,
     /// Whether its last words are to be reported, unless they are raw.
     pub tells_last_words: bool,
+    /// Where its stdin comes from.
+    pub stdin: Stdin,
+    /// Whether its stdout is a value, to be reported whole, and its stderr is ours.
+    pub prints_value: bool,
+    /// The environment variables that hold its pid as long as it runs.
+    pub pid_variables: Vec<OsString>,
+}
+
+impl Launch {
+    /// A command, and nothing special.
+    pub fn new(exec: Exec) -> Self {
+        Self {
+            exec,
+            env: [].into(),
+            output: OutputSpec::default(),
+            tells_last_words: false,
+            stdin: Stdin::Empty,
+            prints_value: false,
+            pid_variables: Vec::new(),
+        }
+    }
 }
 
 /// What the reaper does. Commands for runs that have ended are ignored.
@@ -90,6 +111,15 @@ pub enum ReaperCommand {
         run: RunId,
         /// Which signal.
         signal: GroupSignal,
+    },
+    /// A signal to the process of a run alone.
+    SignalProcess {
+        /// Whose.
+        owner: Owner,
+        /// Which run of the owner.
+        run: RunId,
+        /// Its number.
+        signal: i32,
     },
     /// Changes to the environment of every process started from now on: `None` takes a variable out.
     PutEnv(Vec<(OsString, Option<OsString>)>),
@@ -131,6 +161,8 @@ pub enum RunFact {
     Ended(RunEnd),
     /// The last that it wrote; comes about when its end does.
     Said(String),
+    /// What it printed, if that is a value; comes before its end.
+    Printed(String),
 }
 
 /// No process below us is left.
@@ -155,6 +187,10 @@ pub enum JobCommand {
     Start,
     /// A signal to its process group, if it has one.
     Signal(i32),
+    /// A signal to its process alone, if it has one.
+    PassOn(i32),
+    /// Begin nothing new: the stop comes when the other jobs have stopped.
+    Linger,
 }
 
 /// A health check has found something.
@@ -185,6 +221,12 @@ pub enum SupervisorCommand {
     ShutDown,
     /// Enter maintenance, or leave it.
     Maintenance(bool),
+    /// Enter maintenance, or leave it if we are in it.
+    ToggleMaintenance,
+    /// Read the config again, and become what it says; nobody waits for an answer.
+    Reload,
+    /// A signal for the main job's process.
+    PassOn(i32),
     /// Changes to the environment of all that starts from now on, and of later readings of the config: `None` takes a
     /// variable out.
     PutEnv(Vec<(OsString, Option<OsString>)>),

@@ -5,17 +5,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{Logger, debug, warn};
+use tokio::sync::oneshot;
 
 use crate::event::{Owner, RunEnd, RunId};
 use crate::guard::PanicGuard;
 use crate::messages::{AllEnded, GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
 use crate::output::{Captured, Pump};
+use crate::reading;
+use crate::spec::Stdin;
 use crate::sys::{self, Children, Errno, Streams};
 
 /// How often the processes below us are looked for again while some of them survive their SIGKILL.
@@ -101,6 +104,10 @@ struct Running {
     report: Recipient<RunReport>,
     captured: bool,
     tells_last_words: bool,
+    pid_variables: Vec<OsString>,
+    stdin: Stdin,
+    /// Reads what it prints, and reports its end after that.
+    reading: Option<oneshot::Sender<RunReport>>,
 }
 
 /// See the module.
@@ -125,16 +132,22 @@ impl Reaper {
 
     fn spawn(&mut self, owner: Owner, run: RunId, launch: &Launch, report: Recipient<RunReport>) {
         match self.try_spawn(&owner, run, launch) {
-            Ok(pid) => {
+            Ok((pid, value)) => {
                 debug!(self.log, "process started"; "owner" => %owner, "run" => run.0, "process" => pid);
-                if let Owner::Job(name) = &owner {
-                    self.environment.put(pid_variable(name.as_str()), Some(pid.to_string().into()));
+                for variable in &launch.pid_variables {
+                    self.environment.put(variable.clone(), Some(pid.to_string().into()));
+                }
+                if launch.stdin != Stdin::Empty {
+                    sys::put_into_foreground(pid);
                 }
                 self.pids.insert((owner.clone(), run), pid);
-                let captured = !launch.output.raw;
+                let captured = !launch.output.raw && !launch.prints_value;
+                let reading = value.map(|value| reading::start(value, run, report.clone()));
                 report.do_send(RunReport { run, fact: RunFact::Started(pid) });
                 let tells_last_words = launch.tells_last_words;
-                self.by_pid.insert(pid, Running { owner, run, report, captured, tells_last_words });
+                let (pid_variables, stdin) = (launch.pid_variables.clone(), launch.stdin);
+                let running = Running { owner, run, report, captured, tells_last_words, pid_variables, stdin, reading };
+                self.by_pid.insert(pid, running);
             }
             Err(error) => {
                 let end = RunEnd::NotStarted { code: error.code(), reason: error.to_string().into() };
@@ -143,7 +156,8 @@ impl Reaper {
         }
     }
 
-    fn try_spawn(&self, owner: &Owner, run: RunId, launch: &Launch) -> Result<i32, SpawnError> {
+    /// The pid, and where to read the value that it prints, if it does.
+    fn try_spawn(&self, owner: &Owner, run: RunId, launch: &Launch) -> Result<(i32, Option<OwnedFd>), SpawnError> {
         let shown = || launch.exec.program.to_string_lossy().into_owned();
         let refused = |errno| SpawnError::Refused { program: shown(), errno };
         let c_string = |text: &OsString| CString::new(text.as_bytes()).map_err(|_| SpawnError::Nul(shown()));
@@ -157,24 +171,26 @@ impl Reaper {
             args.push(c_string(arg)?);
         }
         let env: Vec<&CString> = environment.0.values().collect();
+        let stdin = (launch.stdin == Stdin::Empty).then(|| self.nothing.as_fd());
         if launch.output.raw {
-            let streams = Streams { stdin: self.nothing.as_fd(), stdout: None, stderr: None };
-            return sys::spawn(&program, &args, &env, &streams).map_err(refused);
+            let streams = Streams { stdin, stdout: None, stderr: None };
+            return sys::spawn(&program, &args, &env, &streams).map(|pid| (pid, None)).map_err(refused);
         }
         let (stdout, child_stdout) = sys::output_pipe().map_err(refused)?;
+        if launch.prints_value {
+            let streams = Streams { stdin, stdout: Some(child_stdout.as_fd()), stderr: None };
+            let pid = sys::spawn(&program, &args, &env, &streams).map_err(refused)?;
+            return Ok((pid, Some(stdout)));
+        }
         let (stderr, child_stderr) = sys::output_pipe().map_err(refused)?;
-        let streams = Streams {
-            stdin: self.nothing.as_fd(),
-            stdout: Some(child_stdout.as_fd()),
-            stderr: Some(child_stderr.as_fd()),
-        };
+        let streams = Streams { stdin, stdout: Some(child_stdout.as_fd()), stderr: Some(child_stderr.as_fd()) };
         let pid = sys::spawn(&program, &args, &env, &streams).map_err(refused)?;
         let (output, keeps_last_words) = (launch.output.clone(), launch.tells_last_words);
         let captured = Captured { owner: owner.clone(), run, pid, stdout, stderr, output, keeps_last_words };
         if let Err(errno) = self.pump.attach(captured) {
             warn!(self.log, "cannot read the output of {}: {}", owner, sys::describe(errno));
         }
-        Ok(pid)
+        Ok((pid, None))
     }
 
     fn signal(&self, owner: Owner, run: RunId, signal: GroupSignal) {
@@ -186,6 +202,40 @@ impl Reaper {
         let Some(pid) = self.pids.get(&(owner, run)) else { return };
         if let Err(errno) = sys::signal_group(*pid, number) {
             warn!(self.log, "cannot signal a process group"; "process" => *pid, "signal" => number, "error" => sys::describe(errno));
+        }
+    }
+
+    fn signal_process(&self, owner: Owner, run: RunId, signal: i32) {
+        let Some(pid) = self.pids.get(&(owner, run)) else { return };
+        if let Err(errno) = sys::signal_process(*pid, signal) {
+            warn!(self.log, "cannot signal a process"; "process" => *pid, "signal" => signal, "error" => sys::describe(errno));
+        }
+        if sys::STOPS.contains(&signal) && self.is_job_control(*pid) {
+            self.stop_along(*pid);
+        }
+    }
+
+    fn is_job_control(&self, pid: i32) -> bool {
+        self.by_pid.get(&pid).is_some_and(|running| running.stdin == Stdin::OursWithJobControl)
+    }
+
+    /// Whoever is stopped at a terminal, by Ctrl-Z, stops us too: the shell that started us waits for that.
+    fn stop_with_the_stopped(&self) {
+        let controlled = self.by_pid.keys().copied().find(|pid| self.is_job_control(*pid));
+        if let Some(pid) = controlled.filter(|pid| sys::has_terminal() && sys::has_been_stopped(*pid)) {
+            self.stop_along(pid);
+        }
+    }
+
+    /// Stands still until we are continued, and so is the process. PID 1 cannot be stopped.
+    fn stop_along(&self, pid: i32) {
+        if std::process::id() == 1 {
+            return;
+        }
+        sys::stop_until_continued();
+        sys::put_into_foreground(pid);
+        if let Err(errno) = sys::signal_group(pid, sys::CONTINUE) {
+            debug!(self.log, "cannot continue a process"; "process" => pid, "error" => sys::describe(errno));
         }
     }
 
@@ -206,7 +256,7 @@ impl Reaper {
             sys::reap(ended.pid);
             let Some(running) = running else { continue };
             debug!(self.log, "process ended"; "owner" => %running.owner, "process" => ended.pid, "exit" => %ended.exit);
-            self.forget(&running.owner, running.run, ended.pid);
+            self.forget(&running, ended.pid);
             match (running.captured, running.tells_last_words) {
                 (true, true) => {
                     self.pump.ended_with_last_words(running.owner, running.run, running.report.clone());
@@ -214,19 +264,25 @@ impl Reaper {
                 (true, false) => self.pump.ended(running.owner, running.run),
                 (false, _) => {}
             }
-            let fact = RunFact::Ended(RunEnd::Exited(ended.exit));
-            running.report.do_send(RunReport { run: running.run, fact });
+            let report = RunReport { run: running.run, fact: RunFact::Ended(RunEnd::Exited(ended.exit)) };
+            match running.reading {
+                // If it is gone, so is whoever wanted to know.
+                Some(reading) => drop(reading.send(report)),
+                None => running.report.do_send(report),
+            }
         }
     }
 
-    fn forget(&mut self, owner: &Owner, run: RunId, pid: i32) {
-        self.pids.remove(&(owner.clone(), run));
-        if let Owner::Job(name) = owner {
-            let variable = pid_variable(name.as_str());
+    fn forget(&mut self, running: &Running, pid: i32) {
+        self.pids.remove(&(running.owner.clone(), running.run));
+        for variable in &running.pid_variables {
             // Two names can make one variable; the other one's process may still run.
             if self.environment.value(&variable.to_string_lossy()) == Some(pid.to_string().as_bytes()) {
-                self.environment.put(variable, None);
+                self.environment.put(variable.clone(), None);
             }
+        }
+        if running.stdin != Stdin::Empty {
+            sys::come_into_foreground();
         }
     }
 
@@ -236,8 +292,9 @@ impl Reaper {
             self.pids.iter().filter(|((whose, _), _)| whose == owner).map(|((_, run), pid)| (*run, *pid)).collect();
         for (run, pid) in runs {
             self.signal(owner.clone(), run, GroupSignal::Kill);
-            self.forget(owner, run, pid);
-            self.by_pid.remove(&pid);
+            if let Some(running) = self.by_pid.remove(&pid) {
+                self.forget(&running, pid);
+            }
         }
     }
 
@@ -270,6 +327,7 @@ impl Handler<ReaperCommand> for Reaper {
         match command {
             ReaperCommand::Spawn { owner, run, launch, report } => self.spawn(owner, run, &launch, report),
             ReaperCommand::SignalGroup { owner, run, signal } => self.signal(owner, run, signal),
+            ReaperCommand::SignalProcess { owner, run, signal } => self.signal_process(owner, run, signal),
             ReaperCommand::PutEnv(changes) => {
                 for (name, value) in changes {
                     self.environment.put(name, value);
@@ -278,6 +336,7 @@ impl Handler<ReaperCommand> for Reaper {
             ReaperCommand::Disown(owner) => self.disown(&owner),
             ReaperCommand::Reap => {
                 let children = self.reap_all();
+                self.stop_with_the_stopped();
                 if children == Children::None && self.ending.is_some() {
                     self.sweep(ctx);
                 }
@@ -290,40 +349,9 @@ impl Handler<ReaperCommand> for Reaper {
     }
 }
 
-/// 3.8: `CONTAINERPILOT_{JOB}_PID` with the name's folders and extension cut off, and each run of other characters than
-/// letters and digits as one `_`.
-fn pid_variable(job: &str) -> OsString {
-    let base = job.rsplit('/').next().unwrap_or(job);
-    let stem = base.rfind('.').map_or(base, |dot| &base[..dot]);
-    let mut word = String::new();
-    for letter in stem.to_uppercase().chars() {
-        if letter.is_ascii_alphanumeric() {
-            word.push(letter);
-        } else if !word.ends_with('_') {
-            word.push('_');
-        }
-    }
-    format!("CONTAINERPILOT_{word}_PID").into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pid_variables_are_named_as_in_3_8() {
-        let cases = [
-            ("app", "APP"),
-            ("my-job", "MY_JOB"),
-            ("worker.sh", "WORKER"),
-            ("/opt/bin/run-me.py", "RUN_ME"),
-            ("x--y__z!?w", "X_Y_Z_W"),
-            ("trail-", "TRAIL_"),
-        ];
-        for (job, word) in cases {
-            assert_eq!(pid_variable(job), OsString::from(format!("CONTAINERPILOT_{word}_PID")));
-        }
-    }
 
     #[test]
     fn what_a_job_takes_out_of_its_environment_stays_for_the_others() {

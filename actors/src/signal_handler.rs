@@ -7,12 +7,13 @@ use crate::event::{Event, SignalSource};
 use crate::guard::PanicGuard;
 use crate::messages::{BusCommand, ReaperCommand, SupervisorCommand};
 use crate::output::Pump;
+use crate::spec::SignalSpec;
 use crate::sys::{self, SignalFd, UnixSignal};
 
 /// Whom signals concern.
 #[derive(Debug)]
 pub struct SignalNeighbours {
-    /// SIGTERM, SIGINT, SIGQUIT.
+    /// SIGTERM, SIGINT, SIGQUIT, and those that mean a command.
     pub supervisor: Recipient<SupervisorCommand>,
     /// SIGHUP, SIGUSR2.
     pub bus: Recipient<BusCommand>,
@@ -26,6 +27,7 @@ pub struct SignalNeighbours {
 #[derive(Debug)]
 pub struct SignalHandler {
     signals: Option<SignalFd>,
+    spec: SignalSpec,
     neighbours: SignalNeighbours,
     log: Logger,
     _guard: Option<PanicGuard>,
@@ -33,8 +35,14 @@ pub struct SignalHandler {
 
 impl SignalHandler {
     /// Reads signals from here, which `sys::signal_fd` made.
-    pub fn new(signals: SignalFd, neighbours: SignalNeighbours, log: Logger, guard: Option<PanicGuard>) -> Self {
-        Self { signals: Some(signals), neighbours, log, _guard: guard }
+    pub fn new(
+        signals: SignalFd,
+        spec: SignalSpec,
+        neighbours: SignalNeighbours,
+        log: Logger,
+        guard: Option<PanicGuard>,
+    ) -> Self {
+        Self { signals: Some(signals), spec, neighbours, log, _guard: guard }
     }
 }
 
@@ -63,26 +71,51 @@ impl Actor for SignalHandler {
     }
 }
 
-/// A signal came.
+/// What signals mean from now on. Whether all are passed on stays as it was.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct SignalsMean(pub SignalSpec);
+
+impl Handler<SignalsMean> for SignalHandler {
+    type Result = ();
+
+    fn handle(&mut self, msg: SignalsMean, _ctx: &mut Self::Context) {
+        self.spec = SignalSpec { passed_on: self.spec.passed_on, ..msg.0 };
+    }
+}
+
+/// A signal came, by its number.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct SignalReceived(pub UnixSignal);
+pub struct SignalReceived(pub i32);
 
 impl Handler<SignalReceived> for SignalHandler {
     type Result = ();
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other signals of the system mean nothing to us")]
     fn handle(&mut self, msg: SignalReceived, _ctx: &mut Self::Context) {
-        let publish = |signal| self.neighbours.bus.do_send(BusCommand::Publish(Event::signal(signal)));
-        match msg.0 {
-            UnixSignal::SIGCHLD => self.neighbours.reaper.do_send(ReaperCommand::Reap),
+        let SignalNeighbours { supervisor, bus, reaper, pump } = &self.neighbours;
+        let publish = |signal| bus.do_send(BusCommand::Publish(Event::signal(signal)));
+        let signal = UnixSignal::try_from(msg.0);
+        if signal == Ok(UnixSignal::SIGCHLD) {
+            reaper.do_send(ReaperCommand::Reap);
+            return;
+        }
+        if self.spec.passed_on {
+            supervisor.do_send(SupervisorCommand::PassOn(msg.0));
+            return;
+        }
+        let Ok(signal) = signal else { return };
+        match signal {
             UnixSignal::SIGTERM | UnixSignal::SIGINT | UnixSignal::SIGQUIT => {
-                debug!(self.log, "asked to stop"; "signal" => msg.0.as_str());
-                self.neighbours.supervisor.do_send(SupervisorCommand::ShutDown);
+                debug!(self.log, "asked to stop"; "signal" => signal.as_str());
+                supervisor.do_send(SupervisorCommand::ShutDown);
             }
+            UnixSignal::SIGHUP if self.spec.hup_reloads => supervisor.do_send(SupervisorCommand::Reload),
             UnixSignal::SIGHUP => publish(SignalSource::Hup),
             UnixSignal::SIGUSR2 => publish(SignalSource::Usr2),
-            UnixSignal::SIGUSR1 => self.neighbours.pump.reopen(),
+            UnixSignal::SIGUSR1 if self.spec.usr1_maintains => supervisor.do_send(SupervisorCommand::ToggleMaintenance),
+            UnixSignal::SIGUSR1 => pump.reopen(),
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 //! No serde, no parsing: a spec is right by the time it exists. `PartialEq` is what a reload compares.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,18 +17,56 @@ pub struct Spec {
     pub jobs: Vec<JobSpec>,
     /// In the config's order; several may watch one name, with other tags or datacenters.
     pub watches: Vec<WatchSpec>,
-    /// The window W of a shutdown: from TERM to KILL, 5 s by default.
+    /// The window W of a shutdown: from TERM to KILL, 5 s by default. Zero: there is no TERM, but a KILL at once.
     pub stop_timeout: Duration,
+    /// Whether we stay up when no job is left.
+    pub stay_up: bool,
+    /// What Unix signals mean.
+    pub signals: SignalSpec,
     /// Where services are registered and watches look; none is fine.
     pub catalog: Option<CatalogSpec>,
     /// The metrics server, if configured.
     pub telemetry: Option<TelemetrySpec>,
-    /// The control socket.
-    pub control: ControlSpec,
+    /// The control socket, if there is to be one.
+    pub control: Option<ControlSpec>,
     /// How and where we log.
     pub logging: LoggingSpec,
     /// What is worth a warning at start-up and an error in `-validate`.
     pub warnings: Vec<String>,
+    /// What is worth an error at start-up, but keeps nothing from running.
+    pub errors: Vec<String>,
+}
+
+impl Default for Spec {
+    /// Nothing to do, nobody to tell, 3.8's window.
+    fn default() -> Self {
+        Self {
+            jobs: Vec::new(),
+            watches: Vec::new(),
+            stop_timeout: Self::STOP_TIMEOUT,
+            stay_up: false,
+            signals: SignalSpec::default(),
+            catalog: None,
+            telemetry: None,
+            control: None,
+            logging: LoggingSpec::default(),
+            warnings: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+}
+
+impl Spec {
+    /// 3.8's window between TERM and KILL.
+    pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// The environment variables that tell where services are.
+    pub fn address_variables(&self) -> Vec<(OsString, OsString)> {
+        let services = self.jobs.iter().filter_map(|job| job.service.as_ref());
+        let telemetry = self.telemetry.as_ref().map(|telemetry| &telemetry.service);
+        let variable = |service: &ServiceSpec| (service.address_variable(), service.address.to_string().into());
+        services.chain(telemetry).map(variable).collect()
+    }
 }
 
 /// One job.
@@ -40,6 +78,10 @@ pub struct JobSpec {
     pub exec: Option<Exec>,
     /// When it starts.
     pub start: StartRule,
+    /// Of an interval job: the first run comes so long after start-up, not at once.
+    pub delay: Option<Duration>,
+    /// Whether it runs before everything else, alone and once: what is not `init` starts when all that is has succeeded.
+    pub init: bool,
     /// How long to wait for the start event before giving up (`when.timeout`).
     pub wait_timeout: Option<Duration>,
     /// Restarts in the whole life of the job; for an interval job the beats after the first run.
@@ -52,6 +94,22 @@ pub struct JobSpec {
     pub backoff: Option<Backoff>,
     /// Whether its completion ends everything, with its status.
     pub main: bool,
+    /// Whether its failure, when no restart is left, ends everything, with its status.
+    pub required: bool,
+    /// Whether it is stopped only when all jobs that are not `last` have stopped.
+    pub last: bool,
+    /// What a reload means to it.
+    pub on_reload: OnReload,
+    /// Whether no run of it begins in maintenance; a start event that comes then counts afterwards, once.
+    pub pauses: bool,
+    /// Where its stdin comes from.
+    pub stdin: Stdin,
+    /// Whether a TERM goes to its process alone, rather than to the group.
+    pub term_process: bool,
+    /// The metric that a successful run's stdout is a value of. Then its stderr is ours.
+    pub metric: Option<String>,
+    /// The environment variables that hold the pid of its process as long as it runs.
+    pub pid_variables: Vec<OsString>,
     /// What becomes of its output.
     pub output: OutputSpec,
     /// Changes to the environment of its processes, checks included: `None` takes a variable out.
@@ -60,6 +118,71 @@ pub struct JobSpec {
     pub health: Option<HealthSpec>,
     /// How it is advertised in the catalog.
     pub service: Option<ServiceSpec>,
+}
+
+impl JobSpec {
+    /// A job without a command: it starts at start-up, once, and never ends by itself.
+    pub fn new(name: JobName) -> Self {
+        Self {
+            name,
+            exec: None,
+            start: StartRule::Once(Event::STARTUP),
+            delay: None,
+            init: false,
+            wait_timeout: None,
+            restarts: Budget::Limited(0),
+            timeout: None,
+            stop_timeout: None,
+            backoff: Some(Backoff::default()),
+            main: false,
+            required: false,
+            last: false,
+            on_reload: OnReload::IfChanged,
+            pauses: false,
+            stdin: Stdin::Empty,
+            term_process: false,
+            metric: None,
+            pid_variables: Vec::new(),
+            output: OutputSpec::default(),
+            env: Vec::new(),
+            health: None,
+            service: None,
+        }
+    }
+}
+
+/// Where the stdin of a process comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stdin {
+    /// There is none.
+    #[default]
+    Empty,
+    /// It is ours. If that is a terminal, the process is in the foreground.
+    Ours,
+    /// The same; and when the process is stopped, as by Ctrl-Z, so are we, and it goes on when we do.
+    OursWithJobControl,
+}
+
+/// What a reload means to a job that is in the new config too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnReload {
+    /// Its definition decides: it is stopped and started anew if that has changed.
+    IfChanged,
+    /// It is stopped and started anew.
+    Restart,
+    /// It goes on as it is, whatever its definition.
+    Keep,
+}
+
+/// What Unix signals mean. SIGTERM, SIGINT and SIGQUIT always end everything, unless all are passed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignalSpec {
+    /// SIGHUP reads the config again; else it is an event.
+    pub hup_reloads: bool,
+    /// SIGUSR1 enters maintenance, or leaves it; else it reopens the log.
+    pub usr1_maintains: bool,
+    /// Every signal goes to the main job's process, and to nobody else.
+    pub passed_on: bool,
 }
 
 /// A command line: never empty, no NUL in it.
@@ -256,6 +379,33 @@ pub struct ServiceSpec {
     pub tagged_addresses: Vec<(String, TaggedAddress)>,
 }
 
+impl ServiceSpec {
+    /// A service of this name that is nowhere yet.
+    pub fn new(name: &str) -> Self {
+        Self {
+            id: String::new(),
+            name: name.to_owned(),
+            port: 0,
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            interfaces: Vec::new(),
+            tags: Vec::new(),
+            initial_status: None,
+            ttl: Duration::from_secs(1),
+            interval: Duration::from_secs(1),
+            enable_tag_override: false,
+            deregister_critical_after: None,
+            meta: Vec::new(),
+            weights: None,
+            tagged_addresses: Vec::new(),
+        }
+    }
+
+    /// The name of the variable that tells its address. 3.8: upper case, and `-` as `_`.
+    pub fn address_variable(&self) -> OsString {
+        format!("CONTAINERPILOT_{}_IP", self.name.to_uppercase().replace('-', "_")).into()
+    }
+}
+
 /// How much DNS answers prefer a service, by its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weights {
@@ -277,8 +427,12 @@ pub struct TaggedAddress {
 /// A watch for changes of a service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WatchSpec {
-    /// Its events' source is `watch.NAME`; also the service's name.
+    /// Its events' source is `watch.NAME`.
     pub name: WatchName,
+    /// The name of the service that is looked up.
+    pub service: String,
+    /// How long after start-up it looks for the first time.
+    pub delay: Duration,
     /// The longest time between two looks.
     pub interval: Duration,
     /// Only instances with all of these tags.
@@ -359,6 +513,8 @@ pub struct TelemetrySpec {
     pub metrics: Vec<MetricSpec>,
     /// Whether a page for people is served too.
     pub page: bool,
+    /// Whether nothing is started if somebody else has the port, as in version 2.
+    pub must_listen: bool,
 }
 
 /// What kind of metric.
@@ -430,6 +586,8 @@ impl LogLevel {
 pub enum LogFormat {
     /// `TIME [JOB] [PID] MESSAGE`
     Default,
+    /// `YEAR/MONTH/DAY TIME MESSAGE`, version 2's default.
+    Stamp,
     /// logrus' `key=value` text
     Text,
     /// One JSON object a line.

@@ -26,10 +26,11 @@ use crate::journal::Journal;
 use crate::messages::{
     ActorId, ActorPanicked, AddressChanged, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand,
     ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery,
-    ReaperCommand, Serves, StopWatching, SupervisorCommand, WatchEntry,
+    ReaperCommand, Serves, StopWatching, SupervisorCommand, TelemetryCommand, WatchEntry,
 };
 use crate::metrics::Metrics;
 use crate::output::Pump;
+use crate::policy::init::{self, InitPolicy};
 use crate::policy::job::{Completion, Surroundings, Watcher};
 use crate::policy::shutdown::{Action, ShutdownPolicy};
 use crate::reaper::{Environment, Reaper};
@@ -85,6 +86,7 @@ struct Core {
     reaper: Recipient<ReaperCommand>,
     metrics: Addr<Metrics>,
     journal: Addr<Journal>,
+    signals: Addr<SignalHandler>,
 }
 
 /// What has to be over before we are.
@@ -98,6 +100,7 @@ struct Ending {
 pub struct Supervisor {
     spec: Spec,
     policy: ShutdownPolicy,
+    init: InitPolicy,
     /// Until the core has started, which takes them.
     for_core: Option<ForCore>,
     pump: Pump,
@@ -136,9 +139,10 @@ impl Supervisor {
         let Resources { load, mut environment, nothing, pump, signals, log, finished, pick_address } = resources;
         let own_environment = environment.iter().cloned().collect();
         environment.push(("CONTAINERPILOT_PID".into(), std::process::id().to_string().into()));
-        environment.extend(addresses(&spec));
+        environment.extend(spec.address_variables());
         Self {
             policy: ShutdownPolicy::new(&spec.jobs),
+            init: InitPolicy::new(&spec.jobs),
             for_core: Some(ForCore { environment: Environment::new(environment), nothing, signals }),
             spec,
             pump,
@@ -180,22 +184,19 @@ impl Supervisor {
             pump: self.pump.clone(),
         };
         let guard = Self::guard(ActorId::Core("signal handler"), ctx);
-        SignalHandler::new(signals, neighbours, self.log.clone(), guard).start();
-        bus.do_send(BusCommand::Tap {
-            codes: &[EventCode::Stopping, EventCode::Stopped],
-            to: ctx.address().recipient(),
-        });
+        let signals = SignalHandler::new(signals, self.spec.signals, neighbours, self.log.clone(), guard).start();
+        bus.do_send(BusCommand::Tap { codes: &EventCode::OF_A_STOP, to: ctx.address().recipient() });
         let guard = Self::guard(ActorId::Core("metrics"), ctx);
         let metrics = Metrics::new(self.log.clone(), guard).start();
         let telemetry = self.spec.telemetry.as_ref();
         metrics.do_send(MetricCommand::Define(telemetry.map(|spec| spec.metrics.clone()).unwrap_or_default()));
         let journal = Journal::new(Self::guard(ActorId::Core("journal"), ctx)).start();
         bus.do_send(BusCommand::Tap { codes: &[], to: journal.clone().recipient() });
-        self.core = Some(Core { bus, reaper, metrics, journal });
+        self.core = Some(Core { bus, reaper, metrics, journal, signals });
     }
 
     fn start_control(&mut self, ctx: &Context<Self>) {
-        let Some(core) = &self.core else { return };
+        let (Some(core), Some(spec)) = (&self.core, self.spec.control.clone()) else { return };
         let neighbours = ControlNeighbours {
             supervisor: ctx.address().recipient(),
             reloads: ctx.address().recipient(),
@@ -205,7 +206,7 @@ impl Supervisor {
             metrics: core.metrics.clone().recipient(),
         };
         let guard = Self::guard(ActorId::Control, ctx);
-        let control = ControlServer::new(self.spec.control.clone(), neighbours, self.log.clone(), guard);
+        let control = ControlServer::new(spec, neighbours, self.log.clone(), guard);
         self.control = Some(control.start());
     }
 
@@ -218,39 +219,53 @@ impl Supervisor {
             metrics: core.metrics.clone().recipient(),
         };
         let guard = Self::guard(ActorId::Telemetry, ctx);
-        let serves = self.spec.telemetry.as_ref().map(serves);
+        let serves = self.spec.telemetry.as_ref().filter(|_| self.init.is_open()).map(serves);
         self.telemetry = Some(TelemetryServer::new(serves, neighbours, self.log.clone(), guard).start());
     }
 
     fn surroundings(&self, job: &JobSpec) -> Surroundings {
-        let others = self.spec.jobs.iter().filter(|other| other.name != job.name && self.policy.is_live(&other.name));
-        let watchers = others.filter_map(|other| {
+        let own = Source::Job(job.name.clone());
+        let (mut watchers, mut has_successors) = (Vec::new(), false);
+        for other in self.spec.jobs.iter().filter(|other| other.name != job.name && self.policy.is_live(&other.name)) {
             let (start, each) = match &other.start {
                 StartRule::Once(start) => (start, false),
                 StartRule::Each(start) => (start, true),
-                StartRule::Interval(_) | StartRule::Never => return None,
+                StartRule::Interval(_) | StartRule::Never => continue,
             };
-            let watches = start.code == EventCode::Stopping && start.source == Source::Job(job.name.clone());
-            watches.then(|| Watcher { name: other.name.clone(), each })
-        });
+            let terminating = start.code == EventCode::Terminating;
+            if start.source == own && (terminating || start.code == EventCode::Stopping) {
+                watchers.push(Watcher { name: other.name.clone(), terminating, each });
+            }
+            has_successors |= start.source == own && start.code == EventCode::Ended;
+        }
         Surroundings {
-            watchers: watchers.collect(),
-            window: self.spec.stop_timeout,
+            watchers,
+            has_successors,
+            window: self.window(),
+            kills_at_once: self.spec.stop_timeout.is_zero(),
             closing_window: self.closing_window(job),
             maintenance: self.maintenance,
         }
     }
 
+    /// The time that jobs at the stop of others have.
+    fn window(&self) -> Duration {
+        Some(self.spec.stop_timeout).filter(|window| !window.is_zero()).unwrap_or(Spec::STOP_TIMEOUT)
+    }
+
     /// The time that a job has which runs in a shutdown: at least as long as the job waits whose stop it precedes.
-    fn closing_window(&self, job: &JobSpec) -> Duration {
-        let window = self.spec.stop_timeout;
-        let (StartRule::Once(start) | StartRule::Each(start)) = &job.start else { return window };
+    fn closing_window(&self, job: &JobSpec) -> Option<Duration> {
+        let window = self.window();
+        let (StartRule::Once(start) | StartRule::Each(start)) = &job.start else { return Some(window) };
+        if matches!(start.code, EventCode::Terminating | EventCode::Ended) {
+            return None;
+        }
         let stopping = self
             .spec
             .jobs
             .iter()
             .find(|other| start.code == EventCode::Stopping && start.source == Source::Job(other.name.clone()));
-        stopping.and_then(|other| other.stop_timeout).map_or(window, |limit| limit.max(window))
+        Some(stopping.and_then(|other| other.stop_timeout).map_or(window, |limit| limit.max(window)))
     }
 
     /// Starts the actors of a job; its process waits for its start event.
@@ -263,6 +278,7 @@ impl Supervisor {
             supervisor: ctx.address().recipient(),
             check: check.as_ref().map(|check| check.clone().recipient::<CheckCommand>()),
             catalog: self.catalog.as_ref().filter(|_| job.service.is_some()).map(|catalog| catalog.agent.clone()),
+            metrics: core.metrics.clone().recipient(),
         };
         self.advertise(job);
         let guard = Self::guard(ActorId::Job(job.name.clone()), ctx);
@@ -302,15 +318,20 @@ impl Supervisor {
                 return;
             }
         };
-        if let Some(service) = telemetry_service(&self.spec) {
-            catalog.agent.do_send(CatalogCommand::AdvertiseAlways(service));
-        }
         self.catalog = Some(catalog);
     }
 
     fn advertise(&self, job: &JobSpec) {
         if let (Some(catalog), Some(service)) = (&self.catalog, &job.service) {
             catalog.agent.do_send(CatalogCommand::Advertise(service.clone()));
+        }
+    }
+
+    /// Telemetry is well as long as we are, but it is none before the rest starts.
+    fn advertise_telemetry(&self) {
+        let service = telemetry_service(&self.spec).filter(|_| self.init.is_open());
+        if let (Some(catalog), Some(service)) = (&self.catalog, service) {
+            catalog.agent.do_send(CatalogCommand::AdvertiseAlways(service));
         }
     }
 
@@ -327,7 +348,7 @@ impl Supervisor {
         let job = self.spec.jobs.iter_mut().find(|job| job.name == *name);
         let Some(service) = job.and_then(|job| job.service.as_mut()) else { return };
         service.address = address;
-        let change = (address_variable(service), Some(address.to_string().into()));
+        let change = (service.address_variable(), Some(address.to_string().into()));
         if let Some(core) = &self.core {
             core.reaper.do_send(ReaperCommand::PutEnv(vec![change]));
         }
@@ -365,7 +386,7 @@ impl Supervisor {
         }
         if let Some(catalog) = &self.catalog {
             catalog.agent.do_send(CatalogCommand::Finish(ctx.address().recipient()));
-            ctx.notify_later(CatalogFinished, LAST_REQUESTS.min(self.spec.stop_timeout));
+            ctx.notify_later(CatalogFinished, LAST_REQUESTS.min(self.window()));
         }
         self.ending = Some(Ending { processes: self.core.is_some(), services: self.catalog.is_some() });
     }
@@ -381,6 +402,17 @@ impl Supervisor {
             Some(control) => control.do_send(ControlCommand::Close(ctx.address().recipient())),
             None => self.finish(),
         }
+    }
+
+    fn maintain(&mut self, on: bool) {
+        if on == self.maintenance {
+            return;
+        }
+        self.maintenance = on;
+        if let Some(catalog) = &self.catalog {
+            catalog.agent.do_send(CatalogCommand::Maintenance(on));
+        }
+        self.publish(if on { Event::ENTER_MAINTENANCE } else { Event::EXIT_MAINTENANCE });
     }
 
     fn publish(&self, event: Event) {
@@ -399,12 +431,43 @@ impl Supervisor {
                 }
                 Action::ShutDown { job, start_may_come } => self.tell(&job, JobCommand::ShutDown { start_may_come }),
                 Action::StandDown(job) => self.tell(&job, JobCommand::StandDown),
+                Action::Linger(job) => self.tell(&job, JobCommand::Linger),
                 Action::Finish(code) => {
                     debug!(self.log, "all jobs have stopped"; "status" => code);
                     self.code = code;
                     self.end(ctx);
                 }
             }
+        }
+    }
+
+    fn perform_init(&mut self, action: init::Action, ctx: &Context<Self>) {
+        match action {
+            init::Action::Begin(job) => self.begin(&job),
+            init::Action::Open => self.open(ctx),
+        }
+    }
+
+    /// What has to run before everything else has succeeded.
+    fn open(&mut self, ctx: &Context<Self>) {
+        self.publish(Event::STARTUP);
+        self.advertise_telemetry();
+        if let Some(server) = &self.telemetry {
+            server.do_send(TelemetryCommand::Serve(self.spec.telemetry.as_ref().map(serves)));
+        }
+        for watch in self.spec.watches.clone() {
+            let started = self.start_watch(&watch, ctx);
+            self.watches.extend(started);
+        }
+    }
+
+    /// Has a job, which may have come late, start up.
+    fn begin(&self, name: &JobName) {
+        if let Some(address) = self.jobs.get(name) {
+            address.do_send(Event::STARTUP);
+        }
+        if let Some(address) = self.checks.get(name) {
+            address.do_send(Event::STARTUP);
         }
     }
 
@@ -436,11 +499,8 @@ impl Supervisor {
         }
         let Some(job) = self.spec.jobs.iter().find(|job| job.name == *name).cloned() else { return };
         self.start_job(&job, ctx);
-        if let Some(address) = self.jobs.get(name) {
-            address.do_send(Event::STARTUP);
-        }
-        if let Some(address) = self.checks.get(name) {
-            address.do_send(Event::STARTUP);
+        if self.init.is_open() || self.init.next() == init::Action::Begin(name.clone()) {
+            self.begin(name);
         }
     }
 
@@ -477,21 +537,8 @@ fn telemetry_service(spec: &Spec) -> Option<ServiceSpec> {
     spec.telemetry.as_ref().map(|telemetry| telemetry.service.clone()).filter(|service| service.port > 0)
 }
 
-/// The environment variables that tell where services are.
-fn addresses(spec: &Spec) -> Vec<(OsString, OsString)> {
-    let services = spec.jobs.iter().filter_map(|job| job.service.as_ref());
-    let telemetry = spec.telemetry.as_ref().map(|telemetry| &telemetry.service);
-    let variable = |service: &ServiceSpec| (address_variable(service), service.address.to_string().into());
-    services.chain(telemetry).map(variable).collect()
-}
-
 fn serves(telemetry: &TelemetrySpec) -> Serves {
     Serves { address: telemetry.address, page: telemetry.page }
-}
-
-/// 3.8: upper case, and `-` as `_`
-fn address_variable(service: &ServiceSpec) -> OsString {
-    format!("CONTAINERPILOT_{}_IP", service.name.to_uppercase().replace('-', "_")).into()
 }
 
 /// How a job is told to stop while others go on.
@@ -503,9 +550,13 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.policy.stay_up(self.spec.stay_up);
         self.start_core(ctx);
         for warning in &self.spec.warnings {
             warn!(self.log, "{}", warning);
+        }
+        for says in &self.spec.errors {
+            error!(self.log, "{}", says);
         }
         self.start_catalog(false, ctx);
         for job in self.spec.jobs.clone() {
@@ -513,12 +564,8 @@ impl Actor for Supervisor {
         }
         self.start_control(ctx);
         self.start_telemetry(ctx);
-        self.publish(Event::STARTUP);
         self.watch_addresses(ctx);
-        for watch in self.spec.watches.clone() {
-            let started = self.start_watch(&watch, ctx);
-            self.watches.extend(started);
-        }
+        self.perform_init(self.init.next(), ctx);
     }
 }
 
@@ -539,14 +586,14 @@ impl Handler<SupervisorCommand> for Supervisor {
                 let actions = self.policy.asked();
                 self.perform(actions, ctx);
             }
-            SupervisorCommand::Maintenance(on) if on == self.maintenance => {}
-            SupervisorCommand::Maintenance(on) => {
-                self.maintenance = on;
-                if let Some(catalog) = &self.catalog {
-                    catalog.agent.do_send(CatalogCommand::Maintenance(on));
+            SupervisorCommand::PassOn(signal) => {
+                if let Some(main) = self.spec.jobs.iter().find(|job| job.main) {
+                    self.tell(&main.name, JobCommand::PassOn(signal));
                 }
-                self.publish(if on { Event::ENTER_MAINTENANCE } else { Event::EXIT_MAINTENANCE });
             }
+            SupervisorCommand::Reload => self.reload_by_signal(ctx),
+            SupervisorCommand::ToggleMaintenance => self.maintain(!self.maintenance),
+            SupervisorCommand::Maintenance(on) => self.maintain(on),
             SupervisorCommand::PutEnv(changes) => {
                 self.put_env(changes);
             }
@@ -604,7 +651,12 @@ impl Handler<JobFact> for Supervisor {
                 let actions = self.policy.standing_by(&job);
                 self.perform(actions, ctx);
             }
-            JobFact::Completed(job, completion) => self.policy.completed(&job, completion),
+            JobFact::Completed(job, completion) => {
+                self.policy.completed(&job, completion);
+                if let Some(action) = self.init.completed(&job, completion) {
+                    self.perform_init(action, ctx);
+                }
+            }
         }
     }
 }

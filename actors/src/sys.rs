@@ -41,6 +41,10 @@ pub fn describe(errno: Errno) -> String {
 pub const TERMINATE: i32 = libc::SIGTERM;
 /// The number of SIGKILL.
 pub const KILL: i32 = libc::SIGKILL;
+/// The numbers of the signals that stop a process and can be caught.
+pub const STOPS: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+/// The number of SIGCONT.
+pub const CONTINUE: i32 = libc::SIGCONT;
 
 /// Signals that the CPU raises: blocking them would turn a crash into a hang.
 const SYNCHRONOUS: [Signal; 6] =
@@ -134,25 +138,23 @@ pub fn stoppable<T>(work: impl FnOnce() -> T) -> io::Result<T> {
     Ok(result)
 }
 
-/// The signals that we act upon, to be read when they come. They have to be blocked.
-pub fn signal_fd() -> io::Result<SignalFd> {
-    let mut set = SigSet::empty();
+/// The signals that we act upon, or all that can be caught, to be read when they come. They have to be blocked.
+pub fn signal_fd(all: bool) -> io::Result<SignalFd> {
+    let mut set = if all { SigSet::all() } else { SigSet::empty() };
     for signal in HANDLED {
         set.add(signal);
+    }
+    for signal in SYNCHRONOUS {
+        set.remove(signal);
     }
     Ok(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }
 
-/// The next signal that has come, if any.
-pub fn read_signal(fd: &SignalFd) -> Option<Signal> {
+/// The next signal that has come, if any, by its number.
+pub fn read_signal(fd: &SignalFd) -> Option<i32> {
     loop {
         match fd.read_signal() {
-            Ok(Some(info)) => {
-                let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-                if let Ok(signal) = Signal::try_from(number) {
-                    return Some(signal);
-                }
-            }
+            Ok(Some(info)) => return i32::try_from(info.ssi_signo).ok(),
             Ok(None) => return None,
             Err(Errno::EINTR) => {}
             Err(_) => return None,
@@ -163,8 +165,8 @@ pub fn read_signal(fd: &SignalFd) -> Option<Signal> {
 /// Where the three standard streams of a child go.
 #[derive(Debug)]
 pub struct Streams<'fd> {
-    /// Its stdin.
-    pub stdin: BorrowedFd<'fd>,
+    /// Its stdin; our own if absent.
+    pub stdin: Option<BorrowedFd<'fd>>,
     /// Its stdout; our own if absent.
     pub stdout: Option<BorrowedFd<'fd>>,
     /// Its stderr; our own if absent.
@@ -180,7 +182,9 @@ where
     E: AsRef<CStr>,
 {
     let mut files = PosixSpawnFileActions::init()?;
-    files.add_dup2(streams.stdin.as_raw_fd(), 0)?;
+    if let Some(stdin) = streams.stdin {
+        files.add_dup2(stdin.as_raw_fd(), 0)?;
+    }
     if let Some(stdout) = streams.stdout {
         files.add_dup2(stdout.as_raw_fd(), 1)?;
     }
@@ -226,6 +230,58 @@ pub fn signal_group(leader: i32, signal: i32) -> Result<(), Errno> {
         return if errno == Errno::ESRCH { Ok(()) } else { Err(errno) };
     }
     Ok(())
+}
+
+/// Sends a signal to one process. Its being gone is no failure.
+pub fn signal_process(pid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: kill touches no memory. Numbers below 2 would mean others, hence the check.
+    if pid > 1 && unsafe { libc::kill(pid, signal) } == -1 {
+        let errno = Errno::last();
+        return if errno == Errno::ESRCH { Ok(()) } else { Err(errno) };
+    }
+    Ok(())
+}
+
+/// Whether a child has been stopped since the last look.
+pub fn has_been_stopped(pid: i32) -> bool {
+    let Ok(pid) = libc::id_t::try_from(pid) else { return false };
+    // SAFETY: an all-zero siginfo_t is valid; waitid fills it in.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` outlives the call.
+    let result = unsafe { libc::waitid(libc::P_PID, pid, &mut info, libc::WSTOPPED | libc::WNOHANG) };
+    // SAFETY: waitid has filled in the fields of SIGCHLD, or left the zeros.
+    result == 0 && unsafe { info.si_pid() } != 0
+}
+
+/// Whether our stdin is the terminal that controls us.
+pub fn has_terminal() -> bool {
+    // SAFETY: touches no memory.
+    unsafe { libc::tcgetpgrp(0) != -1 }
+}
+
+/// Stops this process, as Ctrl-Z would; returns once somebody continues it. PID 1 cannot be stopped.
+pub fn stop_until_continued() {
+    // SAFETY: touches no memory.
+    unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+}
+
+/// Gives the terminal that we were started on to a process group, if we have it; our stdin being no terminal is no failure.
+pub fn put_into_foreground(group: i32) {
+    // SAFETY: these touch no memory. SIGTTOU is blocked, so that nobody stops us for it.
+    unsafe {
+        if libc::tcgetpgrp(0) == libc::getpgrp() && libc::tcsetpgrp(0, group) == 0 {
+            // It may have been too early for the terminal, and been stopped for that.
+            libc::kill(-group, libc::SIGCONT);
+        }
+    }
+}
+
+/// Takes the terminal back, if we have one.
+pub fn come_into_foreground() {
+    if has_terminal() {
+        // SAFETY: these touch no memory. SIGTTOU is blocked, so that nobody stops us for it.
+        unsafe { libc::tcsetpgrp(0, libc::getpgrp()) };
+    }
 }
 
 /// A child that has ended, still unreaped: its pid and its group's id cannot be taken by anybody else yet.

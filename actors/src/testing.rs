@@ -7,10 +7,9 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
-use crate::event::{Event, JobName, WatchName};
+use crate::event::{JobName, WatchName};
 use crate::spec::{
-    Backoff, Budget, ConsulSpec, ControlSpec, Exec, HealthSpec, JobSpec, LoggingSpec, OutputSpec, ServiceSpec, Spec,
-    StartRule, TlsSpec, WatchSpec,
+    ConsulSpec, ControlSpec, Exec, HealthSpec, JobSpec, OutputSpec, ServiceSpec, Spec, TlsSpec, WatchSpec,
 };
 
 /// So many seconds.
@@ -26,21 +25,7 @@ pub const fn millis(milliseconds: u64) -> Duration {
 /// A job that runs `sh -c script` at start-up, once.
 pub fn shell(name: &str, script: &str) -> JobSpec {
     let exec = Exec { program: "sh".into(), args: vec!["-c".into(), script.into()] };
-    JobSpec {
-        name: JobName::new(name),
-        exec: Some(exec),
-        start: StartRule::Once(Event::STARTUP),
-        wait_timeout: None,
-        restarts: Budget::Limited(0),
-        timeout: None,
-        stop_timeout: None,
-        backoff: Some(Backoff::default()),
-        main: false,
-        output: OutputSpec::default(),
-        env: Vec::new(),
-        health: None,
-        service: None,
-    }
+    JobSpec { exec: Some(exec), ..JobSpec::new(JobName::new(name)) }
 }
 
 /// A job that runs `true` at start-up, once.
@@ -64,19 +49,11 @@ pub fn check(script: &str) -> HealthSpec {
 pub fn service(name: &str) -> ServiceSpec {
     ServiceSpec {
         id: format!("{name}-host"),
-        name: name.to_owned(),
         port: 8000,
         address: [10, 1, 2, 3].into(),
         interfaces: vec!["static:10.1.2.3".to_owned()],
-        tags: Vec::new(),
-        initial_status: None,
         ttl: secs(5),
-        interval: secs(1),
-        enable_tag_override: false,
-        deregister_critical_after: None,
-        meta: Vec::new(),
-        weights: None,
-        tagged_addresses: Vec::new(),
+        ..ServiceSpec::new(name)
     }
 }
 
@@ -84,6 +61,8 @@ pub fn service(name: &str) -> ServiceSpec {
 pub fn watch(name: &str) -> WatchSpec {
     WatchSpec {
         name: WatchName::new(name),
+        service: name.to_owned(),
+        delay: Duration::ZERO,
         interval: secs(1),
         tags: Vec::new(),
         dc: None,
@@ -102,13 +81,9 @@ pub fn consul(address: &str) -> ConsulSpec {
 pub fn config(jobs: Vec<JobSpec>) -> Spec {
     Spec {
         jobs,
-        watches: Vec::new(),
         stop_timeout: secs(1),
-        catalog: None,
-        telemetry: None,
-        control: ControlSpec { socket: "/nonexistent/containerpilot.socket".into(), is_default: false },
-        logging: LoggingSpec::default(),
-        warnings: Vec::new(),
+        control: Some(ControlSpec { socket: "/nonexistent/containerpilot.socket".into(), is_default: false }),
+        ..Spec::default()
     }
 }
 

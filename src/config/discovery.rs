@@ -12,11 +12,14 @@ use containerpilot_actors::spec::{
     CatalogSpec, ConsulSpec, MetricKind, MetricSpec, ServiceSpec, TaggedAddress, TelemetrySpec, TlsSpec, Weights,
 };
 
+use super::duration;
 use super::interfaces::{self, InterfaceSpec};
 use super::lower_v3::{Surroundings, item_problem};
 use super::node::{Node, Value, shortened};
 use super::problem::Problem;
-use super::raw_v3::{Consul, Field, Metric, TaggedAddress as RawTaggedAddress, Telemetry, Tls, Weights as RawWeights};
+use super::raw_v3::{
+    Consul, Field, JobConsul, Metric, TaggedAddress as RawTaggedAddress, Telemetry, Tls, Weights as RawWeights,
+};
 use super::reader::{Reader, Scope, go_boolean, text};
 use crate::template::Environment;
 
@@ -91,6 +94,19 @@ pub fn pick_address(written: &[String], addresses: &[InterfaceAddress]) -> Optio
         written => written.iter().filter_map(|spec| parse(spec)).collect(),
     };
     interfaces::pick(&specs, addresses)
+}
+
+/// `consul` of a service: `enableTagOverride`, `deregisterCriticalServiceAfter`. 3.8 looks at the latter's value with a port
+/// only.
+pub fn consul_extras(scope: &Scope, field: Field<'_>, has_port: bool, reader: &mut Reader) -> (bool, Option<String>) {
+    let Some((scope, raw)) = reader.block::<JobConsul<'_>>(scope, field) else { return (false, None) };
+    let enable_tag_override = reader.boolean(&scope, raw.enable_tag_override).unwrap_or(false);
+    let deregister = reader.string(&scope, raw.deregister_critical_after);
+    if has_port && deregister.as_deref().is_some_and(|text| duration::parse_go(text).is_none()) {
+        // Consul reads this itself, so that a number without a unit is none.
+        reader.refuse(&scope, raw.deregister_critical_after, duration::ACCEPTED);
+    }
+    (enable_tag_override, deregister)
 }
 
 /// What else the catalog keeps of a service, by key.
@@ -217,68 +233,103 @@ pub fn telemetry(
     surroundings: Surroundings<'_>,
     reader: &mut Reader,
 ) -> Option<TelemetrySpec> {
-    const ACCEPTED: &str = "a port (a number up to 65535)";
     let (scope, raw) = reader.block::<Telemetry<'_>>(scope, field)?;
-    let port = match reader.integer(&scope, raw.port, ACCEPTED).map(u16::try_from) {
+    let tags = reader.strings(&scope, raw.tags);
+    let page = reader.boolean(&scope, raw.page).unwrap_or(true);
+    let metrics = metrics(&scope, raw.metrics, reader);
+    let fields = Server { port: raw.port, interfaces: raw.interfaces };
+    let server = server(&scope, fields, tags, surroundings, reader);
+    Some(TelemetrySpec { metrics, page, ..server })
+}
+
+/// Where the metrics server is, as written.
+pub struct Server<'a> {
+    /// `port`
+    pub port: Field<'a>,
+    /// `interfaces`
+    pub interfaces: Field<'a>,
+}
+
+/// The metrics server without metrics, and its service.
+pub fn server(
+    scope: &Scope,
+    fields: Server<'_>,
+    mut tags: Vec<String>,
+    surroundings: Surroundings<'_>,
+    reader: &mut Reader,
+) -> TelemetrySpec {
+    const ACCEPTED: &str = "a port (a number up to 65535)";
+    let port = match reader.integer(scope, fields.port, ACCEPTED).map(u16::try_from) {
         Some(Ok(port)) => port,
         Some(Err(_)) => {
-            reader.refuse(&scope, raw.port, ACCEPTED);
+            reader.refuse(scope, fields.port, ACCEPTED);
             TELEMETRY_PORT
         }
         None => TELEMETRY_PORT,
     };
-    let mut tags = reader.strings(&scope, raw.tags);
     tags.push(env!("CARGO_PKG_VERSION").to_owned());
-    let page = reader.boolean(&scope, raw.page).unwrap_or(true);
-    let metrics = metrics(&scope, raw.metrics, reader);
-    let (interfaces, address) = address(&scope, raw.interfaces, surroundings.host, reader);
+    let (interfaces, address) = address(scope, fields.interfaces, surroundings.host, reader);
     let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let service = ServiceSpec {
         id: service_id(TELEMETRY_NAME, surroundings.host),
-        name: TELEMETRY_NAME.to_owned(),
         port,
         address,
         interfaces,
         tags,
-        initial_status: None,
         ttl: TELEMETRY_TTL,
         interval: TELEMETRY_INTERVAL,
-        enable_tag_override: false,
-        deregister_critical_after: None,
-        meta: Vec::new(),
-        weights: None,
-        tagged_addresses: Vec::new(),
+        ..ServiceSpec::new(TELEMETRY_NAME)
     };
-    Some(TelemetrySpec { address: SocketAddr::new(address, port), service, metrics, page })
+    let address = SocketAddr::new(address, port);
+    TelemetrySpec { address, service, metrics: Vec::new(), page: true, must_listen: false }
 }
 
 fn metrics(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<MetricSpec> {
     let mut metrics: Vec<MetricSpec> = Vec::new();
     for (index, node) in reader.list(scope, field) {
         let scope = Scope::new(format!("{}[{index}]", scope.path_of(field)), node);
-        let Some(metric) = metric(&scope, node, reader) else { continue };
-        match metrics.iter_mut().find(|other| other.full_name == metric.full_name) {
-            None => metrics.push(metric),
-            // 3.8: the same definition again takes the place of the first.
-            Some(other) if other.help == metric.help => *other = metric,
-            Some(_) => {
-                let says = format!("`{}` is another metric's name already", metric.full_name);
-                reader.problem_with(&scope, says);
-            }
+        let Some(raw) = reader.read::<Metric<'_>>(&scope, node) else { continue };
+        let fields = MetricFields { parts: [raw.namespace, raw.subsystem, raw.name], help: raw.help, kind: raw.kind };
+        if let Some(metric) = metric(&scope, fields, reader) {
+            add_metric(&scope, &mut metrics, metric, reader);
         }
     }
     metrics
 }
 
-fn metric(scope: &Scope, node: &Node, reader: &mut Reader) -> Option<MetricSpec> {
+/// Adds a metric, if its name is free.
+pub fn add_metric(scope: &Scope, metrics: &mut Vec<MetricSpec>, metric: MetricSpec, reader: &mut Reader) {
+    match metrics.iter_mut().find(|other| other.full_name == metric.full_name) {
+        None => metrics.push(metric),
+        // 3.8: the same definition again takes the place of the first.
+        Some(other) if other.help == metric.help => *other = metric,
+        Some(_) => {
+            let says = format!("`{}` is another metric's name already", metric.full_name);
+            reader.problem_with(scope, says);
+        }
+    }
+}
+
+/// A metric as written.
+pub struct MetricFields<'a> {
+    /// `namespace`, `subsystem` and `name`.
+    pub parts: [Field<'a>; 3],
+    /// `help`
+    pub help: Field<'a>,
+    /// `type`
+    pub kind: Field<'a>,
+}
+
+/// A user's metric.
+pub fn metric(scope: &Scope, raw: MetricFields<'_>, reader: &mut Reader) -> Option<MetricSpec> {
     const KINDS: [(&str, MetricKind); 4] = [
         ("counter", MetricKind::Counter),
         ("gauge", MetricKind::Gauge),
         ("histogram", MetricKind::Histogram),
         ("summary", MetricKind::Summary),
     ];
-    let raw: Metric<'_> = reader.read(scope, node)?;
-    let parts = [raw.namespace, raw.subsystem, raw.name].map(|part| reader.string(scope, part));
+    let name = raw.parts[2];
+    let parts = raw.parts.map(|part| reader.string(scope, part));
     let help = reader.string(scope, raw.help);
     let kind = reader.string(scope, raw.kind);
     let kind = match kind {
@@ -292,7 +343,7 @@ fn metric(scope: &Scope, node: &Node, reader: &mut Reader) -> Option<MetricSpec>
         reader.problem(scope, raw.help, "is missing, every metric needs a text that describes it");
     }
     if parts[2].is_none() {
-        reader.problem(scope, raw.name, "is missing, every metric needs a name");
+        reader.problem(scope, name, "is missing, every metric needs a name");
         return None;
     }
     let full_name = parts.into_iter().flatten().collect::<Vec<_>>().join("_");
@@ -302,11 +353,11 @@ fn metric(scope: &Scope, node: &Node, reader: &mut Reader) -> Option<MetricSpec>
             "`{}` is not a metric's name (letters, digits, `_` and `:`, no digit first)",
             shortened(&full_name)
         );
-        reader.problem(scope, raw.name, says);
+        reader.problem(scope, name, says);
         return None;
     }
     if BUILT_IN.contains(&full_name.as_str()) {
-        reader.problem(scope, raw.name, format!("`{full_name}` is a metric of ContainerPilot's own"));
+        reader.problem(scope, name, format!("`{full_name}` is a metric of ContainerPilot's own"));
         return None;
     }
     Some(MetricSpec { full_name, help: help?, kind: kind? })

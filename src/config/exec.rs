@@ -29,6 +29,12 @@ pub fn parse(node: &Node) -> Result<Exec, String> {
     }
 }
 
+/// A command line as one text.
+pub fn joined(exec: &Exec) -> String {
+    let words = std::iter::once(&exec.program).chain(&exec.args);
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
 /// Whether quotes are in a string, which its author may think to be those of a shell.
 pub fn has_quotes(node: &Node) -> bool {
     matches!(&node.value, Value::String(text) if text.contains(['"', '\'']))

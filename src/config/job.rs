@@ -4,20 +4,24 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use containerpilot_actors::event::{Event, EventCode, JobName, Source};
-use containerpilot_actors::spec::{Backoff, Budget, Exec, HealthSpec, InitialStatus, JobSpec, ServiceSpec, StartRule};
+use containerpilot_actors::spec::{
+    Backoff, Budget, Exec, HealthSpec, InitialStatus, JobSpec, OnReload, ServiceSpec, StartRule, Stdin,
+};
 
+use super::discovery;
 use super::exec;
 use super::logging::output;
 use super::lower_v3::{Surroundings, named_scope, service_name};
 use super::node::{Node, Value};
 use super::problem::Problem;
-use super::raw_v3::{self, Field, Health, Job, JobConsul, When};
+use super::raw_v3::{self, Field, Health, Job, When};
 use super::reader::{Reader, Scope, whole_part};
 use super::starts::Start;
-use super::{discovery, duration};
 
 /// A process takes longer to start.
-const SHORTEST: Duration = Duration::from_millis(1);
+pub const SHORTEST: Duration = Duration::from_millis(1);
+/// The variable with the pid of the main application.
+pub const APP_PID: &str = "CONTAINERPILOT_APP_PID";
 
 /// A job, and what is needed to speak of it.
 pub struct Lowered<'a> {
@@ -29,6 +33,8 @@ pub struct Lowered<'a> {
     pub name: Field<'a>,
     /// Its `main` as written.
     pub main: Field<'a>,
+    /// Its `metric` as written.
+    pub metric: Field<'a>,
     /// What its start is written as.
     pub start: Start<'a>,
 }
@@ -49,13 +55,33 @@ pub fn lower<'a>(
         None => name(&unnamed, raw.name, reader),
     };
     let name = name.unwrap_or_default();
-    let (start, wait_timeout, written) = start(&scope, raw.when, reader);
+    let (start, wait_timeout, delay, written) = start(&scope, raw.when, reader);
     let health = health(&scope, raw.health, reader);
     let service = service(&scope, &raw, port, &name, health.as_ref(), surroundings, reader);
     let timeout = reader.duration(&scope, raw.timeout, SHORTEST);
     let default_timeout = if let StartRule::Interval(interval) = &start { Some(*interval) } else { None };
+    let is_on = |field, reader: &mut Reader| reader.boolean(&scope, field);
+    let main = is_on(raw.main, reader).unwrap_or(false);
+    let init = is_on(raw.init, reader).unwrap_or(false);
+    let mut pid_variables = vec![pid_variable(&name)];
+    // 2.7's name for the pid of the main application.
+    pid_variables.extend(main.then(|| APP_PID.into()));
     let spec = JobSpec {
         name: JobName::new(name),
+        delay,
+        init,
+        required: init || is_on(raw.required, reader).unwrap_or(false),
+        last: is_on(raw.stop_last, reader).unwrap_or(false),
+        on_reload: match is_on(raw.restart_on_reload, reader) {
+            None => OnReload::IfChanged,
+            Some(true) => OnReload::Restart,
+            Some(false) => OnReload::Keep,
+        },
+        pauses: is_on(raw.pause_in_maintenance, reader).unwrap_or(false),
+        stdin: if is_on(raw.stdin, reader).unwrap_or(false) { Stdin::Ours } else { Stdin::Empty },
+        term_process: !is_on(raw.term_group, reader).unwrap_or(true),
+        metric: reader.string(&scope, raw.metric),
+        pid_variables,
         exec: command(&scope, raw.exec, reader),
         wait_timeout,
         restarts: restarts(&scope, raw.restarts, &start, written.each, reader),
@@ -63,14 +89,14 @@ pub fn lower<'a>(
         // 3.8: 0 is the same as none.
         stop_timeout: reader.duration(&scope, raw.stop_timeout, Duration::ZERO).filter(|wait| !wait.is_zero()),
         backoff: backoff(&scope, raw.backoff, reader),
-        main: reader.boolean(&scope, raw.main).unwrap_or(false),
+        main,
         output: output(&scope, raw.logging, reader),
         env: env(&scope, raw.env, reader),
         start,
         health,
         service,
     };
-    Some(Lowered { spec, name: raw.name, main: raw.main, start: written, scope })
+    Some(Lowered { spec, name: raw.name, main: raw.main, metric: raw.metric, start: written, scope })
 }
 
 fn name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
@@ -94,7 +120,8 @@ fn port(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<u16> {
     port.ok().filter(|port| *port != 0)
 }
 
-fn command(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Exec> {
+/// `exec` and its like.
+pub fn command(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Exec> {
     let node = field.node?;
     if exec::has_quotes(node) {
         let says = "a string is split at white space, quotes in it are passed on; a list keeps each argument together: \
@@ -110,11 +137,15 @@ fn command(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Exec>
     }
 }
 
-/// The start rule, the wait for it, and what is written of it.
-fn start<'a>(scope: &Scope, field: Field<'a>, reader: &mut Reader) -> (StartRule, Option<Duration>, Start<'a>) {
+/// The start rule, the wait for it, the delay of an interval, and what is written of it.
+fn start<'a>(
+    scope: &Scope,
+    field: Field<'a>,
+    reader: &mut Reader,
+) -> (StartRule, Option<Duration>, Option<Duration>, Start<'a>) {
     let mut written = Start::none(scope.clone());
     let Some((scope, raw)) = reader.block::<When<'a>>(scope, field) else {
-        return (StartRule::Once(Event::STARTUP), None, written);
+        return (StartRule::Once(Event::STARTUP), None, None, written);
     };
     written.when = scope.clone();
     written.source = raw.source;
@@ -127,7 +158,11 @@ fn start<'a>(scope: &Scope, field: Field<'a>, reader: &mut Reader) -> (StartRule
     written.each = each.is_some();
     if [&once, &each, &interval].into_iter().flatten().count() > 1 {
         reader.problem_with(&scope, "can have only one of `interval`, `once` and `each`");
-        return (StartRule::Never, None, written);
+        return (StartRule::Never, None, None, written);
+    }
+    let delay = reader.duration(&scope, raw.delay, SHORTEST);
+    if interval.is_none() && raw.delay.node.is_some() {
+        reader.warning(&scope, raw.delay, "means nothing without `interval`, whose first run it delays");
     }
     if interval.is_some() {
         for other in [raw.source, raw.timeout].into_iter().filter(|other| other.node.is_some()) {
@@ -138,7 +173,7 @@ fn start<'a>(scope: &Scope, field: Field<'a>, reader: &mut Reader) -> (StartRule
             reader.warning(&scope, other, says);
         }
         let interval = reader.duration(&scope, raw.interval, SHORTEST);
-        return (interval.map_or(StartRule::Never, StartRule::Interval), None, written);
+        return (interval.map_or(StartRule::Never, StartRule::Interval), None, delay, written);
     }
     let code = match (&once, &each) {
         (Some(word), _) => reader.word(&scope, raw.once, word, &EventCode::WORDS),
@@ -160,10 +195,11 @@ fn start<'a>(scope: &Scope, field: Field<'a>, reader: &mut Reader) -> (StartRule
             StartRule::Never
         }
     };
-    (rule, wait, written)
+    (rule, wait, None, written)
 }
 
-fn restarts(scope: &Scope, field: Field<'_>, start: &StartRule, has_each: bool, reader: &mut Reader) -> Budget {
+/// `restarts`
+pub fn restarts(scope: &Scope, field: Field<'_>, start: &StartRule, has_each: bool, reader: &mut Reader) -> Budget {
     const ACCEPTED: &str = "a number that is not negative, \"unlimited\" or \"never\"";
     let Some(node) = field.node else {
         return match start {
@@ -304,17 +340,10 @@ fn service(
     // 3.8: these are looked at as values only with a port, but must always be of the right type.
     let tags = reader.strings(scope, raw.tags);
     let initial_status = reader.string(scope, raw.initial_status);
-    let consul = reader.block::<JobConsul<'_>>(scope, raw.consul);
     let meta = discovery::meta(scope, raw.meta, reader);
     let weights = discovery::weights(scope, raw.weights, reader);
     let tagged_addresses = discovery::tagged_addresses(scope, raw.tagged_addresses, port, reader);
-    let (enable_tag_override, deregister) = match &consul {
-        Some((scope, raw)) => (
-            reader.boolean(scope, raw.enable_tag_override).unwrap_or(false),
-            reader.string(scope, raw.deregister_critical_after),
-        ),
-        None => (false, None),
-    };
+    let (enable_tag_override, deregister) = discovery::consul_extras(scope, raw.consul, port.is_some(), reader);
     let port = port?;
     if health.is_none() && raw.health.node.is_none() {
         reader.problem(scope, raw.health, "is missing, a job with a `port` needs a health check");
@@ -325,12 +354,6 @@ fn service(
         ("critical", InitialStatus::Critical),
     ];
     let initial_status = initial_status.and_then(|word| reader.word(scope, raw.initial_status, &word, &STATUSES));
-    if let (Some((scope, raw)), Some(text)) = (&consul, &deregister)
-        && duration::parse_go(text).is_none()
-    {
-        // Consul reads this itself, so that a number without a unit is none.
-        reader.refuse(scope, raw.deregister_critical_after, duration::ACCEPTED);
-    }
     let (interfaces, address) = discovery::address(scope, raw.interfaces, surroundings.host, reader);
     Some(ServiceSpec {
         id: discovery::service_id(name, surroundings.host),
@@ -348,4 +371,40 @@ fn service(
         weights,
         tagged_addresses,
     })
+}
+
+/// 3.8: `CONTAINERPILOT_{JOB}_PID` with the name's folders and extension cut off, and each run of other characters than
+/// letters and digits as one `_`.
+pub fn pid_variable(job: &str) -> OsString {
+    let base = job.rsplit('/').next().unwrap_or(job);
+    let stem = base.rfind('.').map_or(base, |dot| &base[..dot]);
+    let mut word = String::new();
+    for letter in stem.to_uppercase().chars() {
+        if letter.is_ascii_alphanumeric() {
+            word.push(letter);
+        } else if !word.ends_with('_') {
+            word.push('_');
+        }
+    }
+    format!("CONTAINERPILOT_{word}_PID").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pid_variables_are_named_as_in_3_8() {
+        let cases = [
+            ("app", "APP"),
+            ("my-job", "MY_JOB"),
+            ("worker.sh", "WORKER"),
+            ("/opt/bin/run-me.py", "RUN_ME"),
+            ("x--y__z!?w", "X_Y_Z_W"),
+            ("trail-", "TRAIL_"),
+        ];
+        for (job, word) in cases {
+            assert_eq!(pid_variable(job), OsString::from(format!("CONTAINERPILOT_{word}_PID")));
+        }
+    }
 }

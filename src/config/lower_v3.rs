@@ -8,22 +8,20 @@ use std::time::Duration;
 
 use containerpilot_actors::addresses::Host;
 use containerpilot_actors::event::WatchName;
-use containerpilot_actors::spec::{ControlSpec, JobSpec, Spec, WatchSpec};
+use containerpilot_actors::spec::{ControlSpec, JobSpec, SignalSpec, Spec, TelemetrySpec, WatchSpec};
 
 use super::discovery;
 use super::job;
 use super::logging::logging;
 use super::node::Node;
-use super::problem::Problem;
-use super::raw_v3::{Config, Control, Field, Watch};
+use super::problem::{Problem, nearest};
+use super::raw_v3::{Config, Control, Field, Signals, Watch};
 use super::reader::{Reader, Scope, text};
 use super::starts;
 use crate::template::Environment;
 
 /// 3.8's control socket.
 const DEFAULT_SOCKET: &str = "/var/run/containerpilot.socket";
-/// 3.8's window between TERM and KILL.
-const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What lowering knows beside the config.
 #[derive(Clone, Copy)]
@@ -38,43 +36,73 @@ pub struct Surroundings<'a> {
 pub fn lower(root: &Node, surroundings: Surroundings<'_>, reader: &mut Reader) -> Option<Spec> {
     let scope = Scope::new("", root);
     let config: Config<'_> = reader.read(&scope, root)?;
-    let (jobs, starts) = jobs(&scope, config.jobs, surroundings, reader);
+    let Jobs { jobs, starts, metrics: metric_fields } = jobs(&scope, config.jobs, surroundings, reader);
     let watches = watches(&scope, config.watches, reader);
     let telemetry = discovery::telemetry(&scope, config.telemetry, surroundings, reader);
+    known_metrics(&jobs, &metric_fields, telemetry.as_ref(), reader);
     starts::check(&jobs, &watches, telemetry.is_some(), &starts, reader);
     Some(Spec {
         jobs,
         watches,
         stop_timeout: stop_timeout(&scope, config.stop_timeout, reader),
+        stay_up: reader.boolean(&scope, config.stay_up).unwrap_or(false),
+        signals: signals(&scope, config.signals, reader),
         catalog: discovery::catalog(&scope, config.consul, surroundings.environment, reader),
         telemetry,
-        control: control(&scope, config.control, reader),
+        control: Some(control(&scope, config.control, reader)),
         logging: logging(&scope, config.logging, reader),
-        warnings: Vec::new(),
+        ..Spec::default()
     })
 }
 
-fn stop_timeout(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Duration {
-    const ACCEPTED: &str = "a whole number of seconds";
-    let Some(seconds) = reader.integer(scope, field, ACCEPTED) else { return DEFAULT_STOP_TIMEOUT };
-    match u64::try_from(seconds) {
-        Ok(0) => DEFAULT_STOP_TIMEOUT,
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            reader.refuse(scope, field, ACCEPTED);
-            DEFAULT_STOP_TIMEOUT
+/// 0 is the default, and a negative number a KILL at once, as in version 2.
+pub fn stop_timeout(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Duration {
+    match reader.integer(scope, field, "a whole number of seconds").map(u64::try_from) {
+        None | Some(Ok(0)) => Spec::STOP_TIMEOUT,
+        Some(Ok(seconds)) => Duration::from_secs(seconds),
+        Some(Err(_)) => Duration::ZERO,
+    }
+}
+
+fn signals(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> SignalSpec {
+    let Some((scope, raw)) = reader.block::<Signals<'_>>(scope, field) else { return SignalSpec::default() };
+    let mut means = |field: Field<'_>, meaning: &str| {
+        let word = reader.string(&scope, field);
+        word.and_then(|word| reader.word(&scope, field, &word, &[(meaning, true)])).unwrap_or(false)
+    };
+    let hup_reloads = means(raw.hup, "reload");
+    SignalSpec { hup_reloads, usr1_maintains: means(raw.usr1, "maintenance"), passed_on: false }
+}
+
+/// A job can measure what telemetry has.
+fn known_metrics(
+    jobs: &[JobSpec],
+    fields: &[(Scope, Field<'_>)],
+    telemetry: Option<&TelemetrySpec>,
+    reader: &mut Reader,
+) {
+    let known: Vec<&str> =
+        telemetry.into_iter().flat_map(|telemetry| &telemetry.metrics).map(|metric| &*metric.full_name).collect();
+    for (job, (scope, field)) in jobs.iter().zip(fields) {
+        if let Some(name) = job.metric.as_deref().filter(|name| !known.contains(name)) {
+            let hint =
+                nearest(name, known.iter().copied()).map(|name| format!(", perhaps `{name}`")).unwrap_or_default();
+            let says = format!("`{}` is none of `telemetry.metrics`{hint}", super::node::shortened(name));
+            reader.problem(scope, *field, says);
         }
     }
 }
 
-fn jobs<'a>(
-    scope: &Scope,
-    field: Field<'a>,
-    surroundings: Surroundings<'_>,
-    reader: &mut Reader,
-) -> (Vec<JobSpec>, Vec<starts::Start<'a>>) {
+/// The jobs, and what is needed to speak of them, in the same order.
+struct Jobs<'a> {
+    jobs: Vec<JobSpec>,
+    starts: Vec<starts::Start<'a>>,
+    metrics: Vec<(Scope, Field<'a>)>,
+}
+
+fn jobs<'a>(scope: &Scope, field: Field<'a>, surroundings: Surroundings<'_>, reader: &mut Reader) -> Jobs<'a> {
     let mut jobs: Vec<JobSpec> = Vec::new();
-    let mut starts = Vec::new();
+    let (mut starts, mut metrics) = (Vec::new(), Vec::new());
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut main: Option<String> = None;
     for (index, node) in reader.list(scope, field) {
@@ -101,8 +129,9 @@ fn jobs<'a>(
         }
         jobs.push(lowered.spec);
         starts.push(lowered.start);
+        metrics.push((lowered.scope, lowered.metric));
     }
-    (jobs, starts)
+    Jobs { jobs, starts, metrics }
 }
 
 fn watches(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<WatchSpec> {
@@ -120,9 +149,12 @@ fn watches(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<WatchSpe
             reader.count(&scope, raw.min_instances, "a number of instances, at least 1").unwrap_or(1) as usize;
         let debounce = reader.duration(&scope, raw.debounce, Duration::ZERO).unwrap_or_default();
         let dc = reader.string(&scope, raw.dc);
+        let service = raw.service.node.and_then(|_| service_name(&scope, raw.service, reader));
+        let delay = reader.duration(&scope, raw.delay, Duration::ZERO).unwrap_or_default();
         if let (Some(name), Some(interval)) = (name, interval) {
+            let service = service.unwrap_or_else(|| name.clone());
             let name = WatchName::new(name);
-            watches.push(WatchSpec { name, interval, tags, dc, stale, min_instances, debounce });
+            watches.push(WatchSpec { name, service, interval, delay, tags, dc, stale, min_instances, debounce });
         }
     }
     watches
@@ -154,7 +186,8 @@ pub fn service_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Opt
     is_valid.then_some(name)
 }
 
-fn control(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> ControlSpec {
+/// `control`
+pub fn control(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> ControlSpec {
     let default = ControlSpec { socket: PathBuf::from(DEFAULT_SOCKET), is_default: true };
     let Some((scope, raw)) = reader.block::<Control<'_>>(scope, field) else { return default };
     let Some(node) = raw.socket.node else { return default };

@@ -8,16 +8,20 @@ mod exec;
 mod interfaces;
 mod job;
 mod logging;
+mod lower_v2;
 mod lower_v3;
 mod node;
 mod positions;
 mod problem;
+mod raw_v2;
 mod raw_v3;
 mod reader;
 mod starts;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use containerpilot_actors::addresses::Host;
@@ -30,6 +34,7 @@ use positions::Position;
 use reader::Reader;
 
 pub use discovery::pick_address;
+pub use lower_v2::only_command;
 pub use reader::go_boolean;
 
 /// A config has six levels; whoever has more than these has made a mistake, or wants our stack to overflow.
@@ -37,9 +42,37 @@ const DEEPEST: usize = 100;
 
 /// Where the config is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// A file, or what can be read like one.
-    pub path: PathBuf,
+pub enum Source {
+    /// In a file, or what can be read like one.
+    File(PathBuf),
+    /// Here.
+    Text {
+        /// Where the user wrote it, for messages.
+        place: &'static str,
+        /// What.
+        text: Vec<u8>,
+    },
+}
+
+impl Source {
+    /// What was written at `place`: `file://` and a path, the config itself if it begins with a `{`, or a path.
+    pub fn parse(place: &'static str, written: OsString) -> Self {
+        let bytes = written.as_bytes();
+        if let Some(path) = bytes.strip_prefix(b"file://") {
+            return Self::File(OsStr::from_bytes(path).into());
+        }
+        if bytes.trim_ascii_start().starts_with(b"{") {
+            return Self::Text { place, text: written.into_vec() };
+        }
+        Self::File(written.into())
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.to_string_lossy().into_owned(),
+            Self::Text { place, .. } => (*place).to_owned(),
+        }
+    }
 }
 
 /// A config that can be used.
@@ -84,30 +117,104 @@ pub enum ConfigError {
 
 /// Reads and renders a config, and does no more: `-template`.
 pub fn render(source: &Source, environment: &Environment) -> Result<Vec<u8>, ConfigError> {
-    let name = source.path.to_string_lossy();
-    let text =
-        std::fs::read(&source.path).map_err(|source| ConfigError::Read { path: name.clone().into_owned(), source })?;
-    Ok(template::render(&name, &text, environment)?)
+    let name = source.name();
+    let text = match source {
+        Source::File(path) => {
+            &std::fs::read(path).map_err(|source| ConfigError::Read { path: name.clone(), source })?
+        }
+        Source::Text { text, .. } => text,
+    };
+    Ok(template::render(&name, text, environment)?)
 }
 
-/// Loads a config. What is doubtful is in `spec.warnings`.
-pub fn load(source: &Source, environment: &Environment, host: &Host) -> Result<Loaded, ConfigError> {
+/// Loads a config, for a command line that ends with this command. What is doubtful is in `spec.warnings`.
+pub fn load(
+    source: &Source,
+    command: &[OsString],
+    environment: &Environment,
+    host: &Host,
+) -> Result<Loaded, ConfigError> {
     let rendered = render(source, environment)?;
     // 3.8 takes bytes that are no UTF-8, too: in a comment they do no harm.
     let text = String::from_utf8_lossy(&rendered);
-    parse(&source.path.to_string_lossy(), &text, Surroundings { environment, host })
+    parse(&source.name(), &text, command, Surroundings { environment, host })
 }
 
-fn parse(name: &str, text: &str, surroundings: Surroundings<'_>) -> Result<Loaded, ConfigError> {
+fn parse(name: &str, text: &str, command: &[OsString], surroundings: Surroundings<'_>) -> Result<Loaded, ConfigError> {
     let root = parse_json5(name, text)?;
     let mut reader = Reader::default();
-    let spec = lower_v3::lower(&root, surroundings, &mut reader);
+    let spec = match Version::of(&root, !command.is_empty(), &mut reader) {
+        Version::Two => lower_v2::lower(&root, command, surroundings, &mut reader),
+        Version::Three => {
+            if let [program, ..] = command {
+                let says = format!(
+                    "`{}` is not run: beside a config of version 3 there is no main application",
+                    program.to_string_lossy()
+                );
+                reader.warning_of(&reader::Scope::new("", &root), says);
+            }
+            lower_v3::lower(&root, surroundings, &mut reader)
+        }
+    };
     let told = |problems: &[problem::Problem]| problem::tell(problems, name, text);
     match spec {
         Some(spec) if reader.problems.is_empty() => {
-            Ok(Loaded { spec: Spec { warnings: told(&reader.warnings), ..spec }, notes: told(&reader.notes) })
+            let spec = Spec { warnings: told(&reader.warnings), errors: reader.errors, ..spec };
+            Ok(Loaded { spec, notes: told(&reader.notes) })
         }
         Some(_) | None => Err(ConfigError::Invalid(told(&reader.problems))),
+    }
+}
+
+/// The language of a config.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Two,
+    Three,
+}
+
+impl Version {
+    /// Tells by the keys, or else by the command line. That both languages are spoken is a problem.
+    fn of(root: &Node, has_command: bool, reader: &mut Reader) -> Self {
+        const TWO: [&str; 8] =
+            ["services", "backends", "tasks", "coprocesses", "preStart", "onStart", "preStop", "postStop"];
+        const THREE: [&str; 4] = ["jobs", "watches", "signals", "stayUp"];
+        let scope = reader::Scope::new("", root);
+        let entries = entries(root);
+        let telemetry = entries.iter().filter(|(key, _)| key == "telemetry").flat_map(|(_, node)| self::entries(node));
+        let inner: Vec<String> = telemetry.map(|(key, _)| format!("telemetry.{}", key.to_lowercase())).collect();
+        let keys: Vec<&str> = entries.iter().map(|(key, _)| &**key).chain(inner.iter().map(|key| &**key)).collect();
+        let find = |known: &[&str], inner: &str| keys.iter().copied().find(|key| known.contains(key) || *key == inner);
+        match (find(&TWO, "telemetry.sensors"), find(&THREE, "telemetry.metrics")) {
+            (Some(two), Some(three)) => {
+                let says = format!(
+                    "`{two}` belongs to version 2 of the config, and `{three}` to version 3: there can be only one of them"
+                );
+                reader.problem_with(&scope, says);
+                Self::Three
+            }
+            (Some(_), None) => Self::Two,
+            (None, Some(_)) => Self::Three,
+            (None, None) => {
+                if has_command {
+                    Self::Two
+                } else {
+                    Self::Three
+                }
+            }
+        }
+    }
+}
+
+fn entries(node: &Node) -> &[(String, Node)] {
+    match &node.value {
+        node::Value::Object(entries) => entries,
+        node::Value::Null
+        | node::Value::Bool(_)
+        | node::Value::Integer(_)
+        | node::Value::Float(_)
+        | node::Value::String(_)
+        | node::Value::List(_) => &[],
     }
 }
 

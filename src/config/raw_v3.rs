@@ -30,6 +30,7 @@ pub trait Block<'a> {
     fn set(&mut self, name: &str, node: Option<&'a Node>);
 }
 
+/// Defines the struct of a block and its fields.
 macro_rules! block {
     ($(#[$doc:meta])* $block:ident, $what:literal $(, case matters: $case:literal)?; $($field:ident: $name:literal),+ $(,)?) => {
         $(#[$doc])*
@@ -57,11 +58,13 @@ macro_rules! block {
     };
 }
 
+pub(super) use block;
+
 block! {
     /// The whole config.
     Config, "a config", case matters: true;
     consul: "consul", logging: "logging", stop_timeout: "stopTimeout", jobs: "jobs", watches: "watches",
-    telemetry: "telemetry", control: "control",
+    telemetry: "telemetry", control: "control", signals: "signals", stay_up: "stayUp",
 }
 
 block! {
@@ -70,13 +73,15 @@ block! {
     name: "name", exec: "exec", when: "when", timeout: "timeout", stop_timeout: "stopTimeout", restarts: "restarts",
     backoff: "backoff", main: "main", env: "env", logging: "logging", health: "health", port: "port",
     initial_status: "initial_status", interfaces: "interfaces", tags: "tags", meta: "meta", weights: "weights",
-    tagged_addresses: "taggedAddresses", consul: "consul",
+    tagged_addresses: "taggedAddresses", consul: "consul", init: "init", required: "required", stop_last: "stopLast",
+    restart_on_reload: "restartOnReload", pause_in_maintenance: "pauseInMaintenance", stdin: "stdin",
+    term_group: "termGroup", metric: "metric",
 }
 
 block! {
     /// `when` of a job.
     When, "`when`";
-    source: "source", once: "once", each: "each", interval: "interval", timeout: "timeout",
+    source: "source", once: "once", each: "each", interval: "interval", timeout: "timeout", delay: "delay",
 }
 
 block! {
@@ -132,7 +137,13 @@ block! {
     /// One of `watches`.
     Watch, "a watch";
     name: "name", interval: "interval", tag: "tag", tags: "tags", dc: "dc", stale: "stale",
-    min_instances: "minInstances", debounce: "debounce",
+    min_instances: "minInstances", debounce: "debounce", service: "service", delay: "delay",
+}
+
+block! {
+    /// `signals`.
+    Signals, "`signals`";
+    hup: "SIGHUP", usr1: "SIGUSR1",
 }
 
 block! {

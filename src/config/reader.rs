@@ -43,6 +43,8 @@ pub struct Reader {
     pub warnings: Vec<Problem>,
     /// What only `-validate` speaks of.
     pub notes: Vec<Problem>,
+    /// What start-up calls an error, although it is none of the config's.
+    pub errors: Vec<String>,
 }
 
 impl Reader {
@@ -146,6 +148,14 @@ impl Reader {
             }
         }
         texts
+    }
+
+    /// A list of texts, or the only one of them.
+    pub fn one_or_more(&mut self, scope: &Scope, field: Field<'_>) -> Vec<String> {
+        match field.node.map(|node| &node.value) {
+            Some(Value::String(text)) => vec![text.clone()],
+            _ => self.strings(scope, field),
+        }
     }
 
     /// A text; an empty one counts as left out.

@@ -126,7 +126,7 @@ impl InstanceSource for Watching {
 }
 
 fn path(spec: &WatchSpec) -> String {
-    let mut path = format!("/v1/health/service/{}?passing=1", percent_encode(spec.name.as_str()));
+    let mut path = format!("/v1/health/service/{}?passing=1", percent_encode(&spec.service));
     for tag in &spec.tags {
         path.push_str(&format!("&tag={}", percent_encode(tag)));
     }

@@ -1,6 +1,7 @@
-//! One line of a child as one record, in each of the three formats.
+//! One line of a child as one record, in each of the formats.
 //!
-//! The formats are 3.8's: `default` is `TIME JOB PID LINE`, `text` is logrus' text, `json` is logrus' JSON plus `stream`.
+//! They are 3.8's: `default` is `TIME JOB PID LINE`, `text` is logrus' text, `json` is logrus' JSON plus `stream`; and
+//! 2.7's default, `TIME LINE`.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -59,11 +60,17 @@ impl Encoder {
             (Some(time), _) => self.stamp.push_str(time),
             (None, LogFormat::Text) => self.clock.seconds(&mut self.stamp),
             (None, LogFormat::Default | LogFormat::Json) => self.clock.nanos(&mut self.stamp),
+            (None, LogFormat::Stamp) => self.clock.go_log(&mut self.stamp),
         }
         let (prefix, suffix) = (&mut self.prefix, &mut self.suffix);
         prefix.clear();
         suffix.clear();
         match format {
+            LogFormat::Stamp => {
+                prefix.extend_from_slice(self.stamp.as_bytes());
+                prefix.push(b' ');
+                suffix.push(b'\n');
+            }
             LogFormat::Default => {
                 prefix.extend_from_slice(self.stamp.as_bytes());
                 if let Owner::Job(name) = owner {
@@ -112,7 +119,7 @@ impl Encoder {
         let Some(format) = self.is else { return };
         out.extend_from_slice(&self.prefix);
         match format {
-            LogFormat::Default => encode_utf8(out, line),
+            LogFormat::Default | LogFormat::Stamp => encode_utf8(out, line),
             // logrus leaves out an empty message
             LogFormat::Text if line.is_empty() => {}
             LogFormat::Text => {
@@ -153,8 +160,11 @@ impl Encoder {
         self.tick();
         self.stamp.clear();
         match format {
-            LogFormat::Default => {
-                self.clock.nanos(&mut self.stamp);
+            LogFormat::Default | LogFormat::Stamp => {
+                match format {
+                    LogFormat::Stamp => self.clock.go_log(&mut self.stamp),
+                    LogFormat::Default | LogFormat::Text | LogFormat::Json => self.clock.nanos(&mut self.stamp),
+                }
                 out.extend_from_slice(self.stamp.as_bytes());
                 out.push(b' ');
                 if let Some(owner) = owner {
@@ -219,7 +229,7 @@ fn end_of_json(out: &mut Vec<u8>, stamp: &str) {
 fn partial(out: &mut Vec<u8>, format: LogFormat, part: Part) {
     let Part { id, ordinal, last } = part;
     let text = match format {
-        LogFormat::Default => return,
+        LogFormat::Default | LogFormat::Stamp => return,
         LogFormat::Text => {
             format!("partial_id={id:016x} partial_last={last} partial_message=true partial_ordinal={ordinal} ")
         }
@@ -394,6 +404,11 @@ impl Clock {
         out.push_str(&self.text);
         out.push('Z');
     }
+
+    /// As Go's `log` package writes it.
+    fn go_log(&self, out: &mut String) {
+        out.push_str(&self.text.replace('-', "/").replace('T', " "));
+    }
 }
 
 /// `2026-11-21T12:00:00` for seconds since 1970.
@@ -432,6 +447,14 @@ pub fn stamp_seconds() -> String {
     let (mut clock, mut text) = (Clock::default(), String::new());
     clock.read();
     clock.seconds(&mut text);
+    text
+}
+
+/// Now, as version 2's default format has it: `2006/01/02 15:04:05`.
+pub fn stamp_go_log() -> String {
+    let (mut clock, mut text) = (Clock::default(), String::new());
+    clock.read();
+    clock.go_log(&mut text);
     text
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
-pub use encode::{Stream, encode_json_string, encode_text_value, stamp_nanos, stamp_seconds};
+pub use encode::{Stream, encode_json_string, encode_text_value, stamp_go_log, stamp_nanos, stamp_seconds};
 pub use sink::Sink;
 pub use tail::{Followed, TailLine};
 

@@ -23,21 +23,27 @@ const ABANDON: Duration = Duration::from_secs(2);
 /// What a job's policy knows of the other jobs and of the process as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// The other jobs whose start event is this one's `stopping`.
+    /// The other jobs whose start event is this one's `stopping` or `terminating`.
     pub watchers: Vec<Watcher>,
+    /// Whether another job starts at this one's `ended`.
+    pub has_successors: bool,
     /// W: from TERM to KILL, and the time that jobs at the stop of others have.
     pub window: Duration,
-    /// How long a run that is started in a shutdown may take.
-    pub closing_window: Duration,
+    /// Whether there is no TERM, but a KILL at once.
+    pub kills_at_once: bool,
+    /// How long a run that is started in a shutdown may take; none for as long as it wants.
+    pub closing_window: Option<Duration>,
     /// Whether the process is in maintenance.
     pub maintenance: bool,
 }
 
-/// A job that starts at another one's `stopping`.
+/// A job that starts at another one's `stopping` or `terminating`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watcher {
     /// Its name.
     pub name: JobName,
+    /// Whether it is `terminating`: then the other one must have been asked to stop, and waits without a limit of its own.
+    pub terminating: bool,
     /// Whether it starts at `each`: then the end of its run is the end of the wait.
     pub each: bool,
 }
@@ -189,18 +195,26 @@ enum Phase {
 pub struct JobPolicy {
     has_exec: bool,
     start: StartRule,
+    delay: Option<Duration>,
+    pauses: bool,
     wait_timeout: Option<Duration>,
     timeout: Option<Duration>,
     stop_timeout: Option<Duration>,
     critical_after: Option<u32>,
     window: Duration,
-    closing_window: Duration,
+    kills_at_once: bool,
+    closing_window: Option<Duration>,
     phase: Phase,
     restarts: RestartPolicy,
     /// Watchers of `stopping` that may still run.
     watchers: Vec<Watcher>,
+    has_successors: bool,
     /// Start events that came during a run.
     in_line: u64,
+    /// A start event that came in maintenance.
+    held: bool,
+    /// All that runs goes on, but nothing new begins.
+    lingering: bool,
     beat_due: bool,
     next_beat: Option<Instant>,
     last_run: RunId,
@@ -221,16 +235,22 @@ impl JobPolicy {
         Self {
             has_exec: spec.exec.is_some(),
             start: spec.start.clone(),
+            delay: spec.delay,
+            pauses: spec.pauses,
             wait_timeout: spec.wait_timeout,
             timeout: spec.timeout,
             stop_timeout: spec.stop_timeout,
             critical_after: spec.health.as_ref().and_then(|health| health.failures),
             window: around.window,
+            kills_at_once: around.kills_at_once,
             closing_window: around.closing_window,
             phase: Phase::Waiting,
             restarts: RestartPolicy::new(spec.restarts, spec.backoff),
             watchers: around.watchers,
+            has_successors: around.has_successors,
             in_line: 0,
+            held: false,
+            lingering: false,
             beat_due: false,
             next_beat: None,
             last_run: RunId(0),
@@ -309,7 +329,7 @@ impl JobPolicy {
         }
         let starts = match &self.start {
             StartRule::Once(start) | StartRule::Each(start) => start == event,
-            StartRule::Interval(_) => *event == Event::STARTUP,
+            StartRule::Interval(_) => *event == Event::STARTUP && self.delay.is_none(),
             StartRule::Never => false,
         };
         if starts {
@@ -317,12 +337,19 @@ impl JobPolicy {
         }
         if *event == Event::ENTER_MAINTENANCE {
             self.maintenance = true;
+            if self.pauses {
+                self.held = std::mem::take(&mut self.in_line) > 0;
+                self.beat_due = false;
+            }
             actions.push(Action::Check(CheckControl::Pause));
         } else if *event == Event::EXIT_MAINTENANCE {
             self.maintenance = false;
             self.health = if self.last_run == RunId(0) { Health::Idle } else { Health::Unknown };
             self.failures_in_a_row = 0;
             actions.push(Action::Check(CheckControl::Resume));
+            if std::mem::take(&mut self.held) {
+                actions.extend(self.start_event(now));
+            }
         } else if let Source::Job(name) = &event.source {
             actions.extend(self.watcher_event(event.code, name));
         }
@@ -335,13 +362,18 @@ impl JobPolicy {
             actions.push(Action::Arm(Timer::Wait, wait));
         }
         if let StartRule::Interval(interval) = self.start {
-            self.next_beat = Some(now + interval);
-            actions.push(Action::Arm(Timer::Beat, interval));
+            let first = self.delay.unwrap_or(interval);
+            self.next_beat = Some(now + first);
+            actions.push(Action::Arm(Timer::Beat, first));
         }
         actions
     }
 
     fn start_event(&mut self, now: Instant) -> Vec<Action> {
+        if self.rests() {
+            self.held = !self.lingering;
+            return Vec::new();
+        }
         let unlimited = matches!(self.start, StartRule::Each(_));
         match self.phase {
             Phase::Waiting => self.begin(now),
@@ -356,7 +388,12 @@ impl JobPolicy {
         }
     }
 
-    /// A watcher of our `stopping` has done what it had to, or will never do it.
+    /// Whether nothing begins at present, whatever happens.
+    fn rests(&self) -> bool {
+        self.lingering || (self.pauses && self.maintenance)
+    }
+
+    /// A watcher of our stop has done what it had to, or will never do it.
     fn watcher_event(&mut self, code: EventCode, name: &JobName) -> Vec<Action> {
         let over = |watcher: &Watcher, closing: bool, waiting: bool| {
             watcher.name == *name && (code == EventCode::Stopped || (watcher.each && waiting && !closing))
@@ -382,9 +419,8 @@ impl JobPolicy {
             self.phase = Phase::Running(run);
             actions.push(Action::Spawn(run));
             actions.extend(self.timeout.map(|timeout| Action::Arm(Timer::Run(run), timeout)));
-            if self.closing {
-                actions.push(Action::Arm(Timer::Window(run), self.closing_window));
-            }
+            let window = self.closing_window.filter(|_| self.closing);
+            actions.extend(window.map(|window| Action::Arm(Timer::Window(run), window)));
         } else {
             self.phase = Phase::Idle;
         }
@@ -518,11 +554,13 @@ impl JobPolicy {
         let (StartRule::Interval(interval), Some(due)) = (&self.start, self.next_beat) else { return Vec::new() };
         let interval = *interval;
         let starts = match self.phase {
+            Phase::Waiting | Phase::Running(_) | Phase::Pausing(_) | Phase::Idle if self.rests() => Vec::new(),
             Phase::Running(_) => {
                 self.beat_due = true;
                 Vec::new()
             }
             Phase::Idle => self.spend_beat(now),
+            Phase::Waiting if self.delay.is_some() => self.begin(now),
             Phase::Waiting | Phase::Pausing(_) => Vec::new(),
             Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => return Vec::new(),
         };
@@ -573,16 +611,34 @@ impl JobPolicy {
         }
         self.closing = true;
         self.in_line = 0;
-        let at_a_stop = self.starts_at(&[EventCode::Stopping, EventCode::Stopped]);
+        let at_a_stop = self.starts_at(&EventCode::OF_A_STOP);
         let at_shutdown = self.starts_at(&[EventCode::Shutdown]);
         match self.phase {
             Phase::Waiting | Phase::Idle if at_a_stop && start_may_come => vec![Action::StandBy],
             Phase::Waiting if at_shutdown => self.begin(now),
-            Phase::Running(run) if at_a_stop || at_shutdown => vec![Action::Arm(Timer::Window(run), self.window)],
+            Phase::Running(run) if at_a_stop || at_shutdown => {
+                let window = self.closing_window.map(|_| Action::Arm(Timer::Window(run), self.window));
+                window.into_iter().collect()
+            }
             Phase::Waiting | Phase::Running(_) | Phase::Pausing(_) | Phase::Idle => self.begin_stop(),
-            Phase::Stopping(_) if self.stop_timeout.is_none() => vec![Action::Arm(Timer::StopWait, self.window)],
+            Phase::Stopping(_) if self.stop_timeout.is_none() && !self.is_patient() => {
+                vec![Action::Arm(Timer::StopWait, self.window)]
+            }
             Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => Vec::new(),
         }
+    }
+
+    /// Everything but the jobs that are `last` stops first: what runs goes on, but no beat and no event begins a run.
+    pub fn linger(&mut self) -> Vec<Action> {
+        self.lingering = true;
+        self.in_line = 0;
+        self.beat_due = false;
+        vec![Action::Disarm(Timer::Beat)]
+    }
+
+    /// Whether those that it waits for may take as long as they want.
+    fn is_patient(&self) -> bool {
+        self.watchers.iter().any(|watcher| watcher.terminating)
     }
 
     fn starts_at(&self, codes: &[EventCode]) -> bool {
@@ -632,7 +688,9 @@ impl JobPolicy {
     /// The other jobs are others now. With `renew` the restart budget is whole again.
     pub fn surrounded(&mut self, around: Surroundings, renew: bool) {
         self.window = around.window;
+        self.kills_at_once = around.kills_at_once;
         self.closing_window = around.closing_window;
+        self.has_successors = around.has_successors;
         if renew {
             self.restarts.renew();
         }
@@ -658,20 +716,33 @@ impl JobPolicy {
     }
 
     fn begin_stop(&mut self) -> Vec<Action> {
-        let run = match self.phase {
-            Phase::Running(run) => Some(run),
-            Phase::Waiting | Phase::Pausing(_) | Phase::Idle => None,
+        let (run, has_started) = match self.phase {
+            Phase::Running(run) => (Some(run), true),
+            Phase::Pausing(_) | Phase::Idle => (None, true),
+            Phase::Waiting => (None, false),
             Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => return Vec::new(),
         };
         self.phase = Phase::Stopping(run);
         self.in_line = 0;
-        let mut actions =
-            vec![Action::Publish(EventCode::Stopping), Action::Disarm(Timer::Wait), Action::Disarm(Timer::Beat)];
+        let mut actions = Vec::new();
+        if !has_started || self.by_itself {
+            self.watchers.retain(|watcher| !watcher.terminating);
+        } else if self.is_patient() {
+            // Nobody is to be sent here while the preparations go on.
+            actions.extend([Action::Check(CheckControl::End), Action::Tell(Report::Withdraw)]);
+            actions.push(Action::Publish(EventCode::Terminating));
+        }
+        actions.extend([
+            Action::Publish(EventCode::Stopping),
+            Action::Disarm(Timer::Wait),
+            Action::Disarm(Timer::Beat),
+        ]);
         if self.watchers.is_empty() {
             actions.extend(self.end());
             return actions;
         }
-        let limit = self.stop_timeout.or((self.closing || self.told).then_some(self.window));
+        let limited = (self.closing || self.told) && !self.is_patient();
+        let limit = self.stop_timeout.or(limited.then_some(self.window));
         actions.extend(limit.map(|limit| Action::Arm(Timer::StopWait, limit)));
         actions
     }
@@ -681,12 +752,13 @@ impl JobPolicy {
         match self.phase {
             Phase::Stopping(Some(run)) => {
                 self.phase = Phase::Ending(run);
-                vec![
-                    Action::Terminate(run),
-                    Action::Arm(Timer::Kill(run), self.window),
-                    Action::Check(CheckControl::End),
-                    Action::Tell(Report::Withdraw),
-                ]
+                let mut actions = if self.kills_at_once {
+                    vec![Action::Kill(run), Action::Arm(Timer::Abandon(run), ABANDON)]
+                } else {
+                    vec![Action::Terminate(run), Action::Arm(Timer::Kill(run), self.window)]
+                };
+                actions.extend([Action::Check(CheckControl::End), Action::Tell(Report::Withdraw)]);
+                actions
             }
             Phase::Stopping(None) => {
                 let mut actions = vec![Action::Check(CheckControl::End), Action::Tell(Report::Withdraw)];
@@ -705,7 +777,12 @@ impl JobPolicy {
     fn stopped(&mut self) -> Vec<Action> {
         self.phase = Phase::Stopped;
         let completion = Completion { code: self.last_code, by_itself: self.by_itself };
-        vec![Action::Complete(completion), Action::Publish(EventCode::Stopped)]
+        let mut actions = vec![Action::Complete(completion)];
+        if self.has_successors && self.last_run > RunId(0) {
+            actions.push(Action::Publish(EventCode::Ended));
+        }
+        actions.push(Action::Publish(EventCode::Stopped));
+        actions
     }
 }
 

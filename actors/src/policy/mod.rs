@@ -2,6 +2,7 @@
 
 pub mod contact;
 pub mod health;
+pub mod init;
 pub mod job;
 pub mod reload;
 pub mod restart;

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Event, EventCode, JobName, Source};
-use crate::spec::{JobSpec, Spec, StartRule};
+use crate::spec::{JobSpec, OnReload, Spec, StartRule};
 
 /// What differs between two configs, by name: jobs, and watches as `watch.NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl ReloadPolicy {
             if self.leaving.contains(&job.name) || self.is_pending(&job.name) {
                 continue;
             }
-            if new.jobs.contains(job) {
+            if stays(job, new) {
                 kept.insert(job.name.clone());
             } else if has_stopped(&job.name) {
                 step.discard.push(job.name.clone());
@@ -109,7 +109,7 @@ impl ReloadPolicy {
         }
         step.stop = in_stop_order(&stopping);
         self.leaving.extend(stopping.iter().map(|job| job.name.clone()));
-        let starting: Vec<&JobSpec> = new.jobs.iter().filter(|job| !kept.contains(&job.name)).collect();
+        let starting: Vec<&JobSpec> = new.jobs.iter().filter(|job| !job.init && !kept.contains(&job.name)).collect();
         self.pending = self.pending_of(&starting);
         step.start = self.ready();
         step
@@ -185,6 +185,19 @@ impl ReloadPolicy {
     }
 }
 
+/// Whether a job goes on as it is.
+fn stays(job: &JobSpec, new: &Spec) -> bool {
+    if job.init {
+        return true;
+    }
+    let same_name = new.jobs.iter().find(|other| other.name == job.name);
+    same_name.is_some_and(|other| match other.on_reload {
+        OnReload::IfChanged => other == job,
+        OnReload::Restart => false,
+        OnReload::Keep => true,
+    })
+}
+
 /// The job at whose events this one starts.
 fn source(job: &JobSpec) -> Option<&JobName> {
     let (StartRule::Once(event) | StartRule::Each(event)) = &job.start else { return None };
@@ -197,8 +210,10 @@ fn source(job: &JobSpec) -> Option<&JobName> {
 /// Jobs at the stop of others that leave, too, still do their work; but not those that wait for each other.
 fn in_stop_order(stopping: &[&JobSpec]) -> Vec<(JobName, bool)> {
     let at_stop_of = |job: &JobSpec| match &job.start {
-        StartRule::Once(Event { code: EventCode::Stopping | EventCode::Stopped, source: Source::Job(name) })
-        | StartRule::Each(Event { code: EventCode::Stopping | EventCode::Stopped, source: Source::Job(name) }) => {
+        StartRule::Once(Event { code, source: Source::Job(name) })
+        | StartRule::Each(Event { code, source: Source::Job(name) })
+            if EventCode::OF_A_STOP.contains(code) =>
+        {
             stopping.iter().any(|other| other.name == *name).then(|| name.clone())
         }
         StartRule::Once(_) | StartRule::Each(_) | StartRule::Interval(_) | StartRule::Never => None,

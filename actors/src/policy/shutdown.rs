@@ -26,6 +26,8 @@ pub enum Action {
     },
     /// Tell a job that what it waits for will never come.
     StandDown(JobName),
+    /// Tell a job that its own stop comes when the others have stopped.
+    Linger(JobName),
     /// All is over: end with this status.
     Finish(u8),
 }
@@ -35,6 +37,8 @@ struct Tracked {
     /// The one event that starts it.
     start: Option<Event>,
     main: bool,
+    required: bool,
+    last: bool,
     stopped: bool,
     standing_by: bool,
     /// Told to stop while everything else goes on: its end completes nothing.
@@ -46,7 +50,11 @@ struct Tracked {
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
     Up,
-    Closing { asked: bool },
+    /// Jobs that are `last` linger, unless it is their turn.
+    Closing {
+        asked: bool,
+        turn_of_last: bool,
+    },
     Done,
 }
 
@@ -58,6 +66,8 @@ pub struct ShutdownPolicy {
     /// The `stopping` and `stopped` that have been emitted.
     announced: BTreeSet<Event>,
     had_jobs: bool,
+    stays_up: bool,
+    required_failure: Option<u8>,
     main_code: Option<u8>,
     first_failure: Option<u8>,
 }
@@ -70,6 +80,8 @@ impl ShutdownPolicy {
             jobs: BTreeMap::new(),
             announced: BTreeSet::new(),
             had_jobs: false,
+            stays_up: false,
+            required_failure: None,
             main_code: None,
             first_failure: None,
         };
@@ -87,9 +99,22 @@ impl ShutdownPolicy {
         };
         self.announced.retain(|event| event.source != Source::Job(job.name.clone()));
         self.had_jobs = true;
-        let tracked =
-            Tracked { start, main: job.main, stopped: false, standing_by: false, leaving: false, away: false };
+        let tracked = Tracked {
+            start,
+            main: job.main,
+            required: job.required,
+            last: job.last,
+            stopped: false,
+            standing_by: false,
+            leaving: false,
+            away: false,
+        };
         self.jobs.insert(job.name.clone(), tracked);
+    }
+
+    /// Whether the end of all jobs is not the end.
+    pub fn stay_up(&mut self, stays_up: bool) {
+        self.stays_up = stays_up;
     }
 
     /// A job is told to stop, while everything else goes on.
@@ -143,25 +168,35 @@ impl ShutdownPolicy {
     }
 
     fn close(&mut self, asked: bool) -> Vec<Action> {
-        self.phase = Phase::Closing { asked };
+        self.phase = Phase::Closing { asked, turn_of_last: false };
         self.jobs.retain(|_, job| !job.away);
         let mut actions = vec![Action::PublishShutdown];
         for (name, job) in &self.jobs {
-            if !job.stopped {
-                let start_may_come = self.start_may_come(name, job);
-                actions.push(Action::ShutDown { job: name.clone(), start_may_come });
+            if job.last && !job.stopped {
+                actions.push(Action::Linger(name.clone()));
             }
         }
+        actions.extend(self.shut_down(false));
         actions.extend(self.settle());
         actions
     }
 
+    /// The jobs that are `last`, or those that are not.
+    fn shut_down(&self, last: bool) -> Vec<Action> {
+        let concerned = self.jobs.iter().filter(|(_, job)| !job.stopped && job.last == last);
+        let command = |(name, job): (&JobName, &Tracked)| {
+            let start_may_come = self.start_may_come(name, job);
+            Action::ShutDown { job: name.clone(), start_may_come }
+        };
+        concerned.map(command).collect()
+    }
+
     /// Whether the stop that a job waits for is still to be announced: not by itself, nor by a job that is missing or gone.
     fn start_may_come(&self, name: &JobName, job: &Tracked) -> bool {
-        let Some(Event { code: EventCode::Stopping | EventCode::Stopped, source: Source::Job(source) }) = &job.start
-        else {
+        let Some(Event { code, source: Source::Job(source) }) = &job.start else { return false };
+        if !EventCode::OF_A_STOP.contains(code) {
             return false;
-        };
+        }
         let announced = job.start.as_ref().is_some_and(|start| self.announced.contains(start));
         source != name && !announced && self.jobs.get(source).is_some_and(|source| !source.stopped)
     }
@@ -186,15 +221,18 @@ impl ShutdownPolicy {
         if job.main {
             self.main_code = Some(code);
         }
+        if job.required && completion.by_itself && code != 0 && self.required_failure.is_none() {
+            self.required_failure = Some(code);
+        }
         if completion.by_itself && code != 0 && self.first_failure.is_none() {
             self.first_failure = Some(code);
         }
     }
 
-    /// A `stopping` or `stopped` was emitted.
+    /// A job told of its stop.
     pub fn event(&mut self, event: &Event) -> Vec<Action> {
         let Source::Job(name) = &event.source else { return Vec::new() };
-        if !matches!(event.code, EventCode::Stopping | EventCode::Stopped) {
+        if !EventCode::OF_A_STOP.contains(&event.code) {
             return Vec::new();
         }
         self.announced.insert(event.clone());
@@ -203,7 +241,7 @@ impl ShutdownPolicy {
                 job.standing_by = false;
             }
         }
-        if event.code == EventCode::Stopping {
+        if event.code != EventCode::Stopped {
             return self.settle();
         }
         let Some(job) = self.jobs.get_mut(name) else { return Vec::new() };
@@ -213,20 +251,28 @@ impl ShutdownPolicy {
         job.stopped = true;
         let main = job.main;
         match self.phase {
-            Phase::Up if main || self.only_waits_for_the_end() => self.close(false),
+            Phase::Up if main || self.required_failure.is_some() || self.only_waits_for_the_end() => self.close(false),
             Phase::Up | Phase::Closing { .. } | Phase::Done => self.settle(),
         }
     }
 
     /// Whether every job is complete but those that wait for the shutdown.
     fn only_waits_for_the_end(&self) -> bool {
-        self.had_jobs && self.jobs.values().all(|job| job.stopped || job.start.as_ref() == Some(&Event::SHUTDOWN))
+        let done = |job: &Tracked| job.stopped || job.start.as_ref() == Some(&Event::SHUTDOWN);
+        self.had_jobs && !self.stays_up && self.jobs.values().all(done)
     }
 
     /// Ends it if all jobs have stopped, or sends home those that wait for each other.
     fn settle(&mut self) -> Vec<Action> {
-        let Phase::Closing { asked } = self.phase else { return Vec::new() };
-        let live: Vec<(&JobName, &Tracked)> = self.jobs.iter().filter(|(_, job)| !job.stopped).collect();
+        let Phase::Closing { asked, turn_of_last } = self.phase else { return Vec::new() };
+        let live = self.jobs.iter().filter(|(_, job)| !job.stopped && (turn_of_last || !job.last));
+        let live: Vec<(&JobName, &Tracked)> = live.collect();
+        if live.is_empty() && !turn_of_last {
+            self.phase = Phase::Closing { asked, turn_of_last: true };
+            let mut actions = self.shut_down(true);
+            actions.extend(self.settle());
+            return actions;
+        }
         if live.is_empty() {
             self.phase = Phase::Done;
             return vec![Action::Finish(self.exit_code(asked))];
@@ -238,6 +284,9 @@ impl ShutdownPolicy {
     }
 
     fn exit_code(&self, asked: bool) -> u8 {
+        if let Some(code) = self.required_failure {
+            return code;
+        }
         if self.jobs.values().any(|job| job.main) {
             return self.main_code.unwrap_or(0);
         }

@@ -99,6 +99,7 @@ struct Unsettled {
 /// One watch.
 #[derive(Debug)]
 pub struct WatchPolicy {
+    delay: Duration,
     interval: Duration,
     min_instances: usize,
     debounce: Duration,
@@ -117,6 +118,7 @@ impl WatchPolicy {
     /// A watch that has seen nothing, and has not asked.
     pub fn new(spec: &WatchSpec, now: Instant) -> Self {
         Self {
+            delay: spec.delay,
             interval: spec.interval,
             min_instances: spec.min_instances.max(1),
             debounce: spec.debounce,
@@ -136,9 +138,9 @@ impl WatchPolicy {
         self.known.then_some(&*self.instances)
     }
 
-    /// Asks for the first time.
+    /// Asks for the first time, or as soon as it is time for that.
     pub fn start(&mut self, now: Instant) -> Vec<Action> {
-        self.ask(now)
+        if self.delay.is_zero() { self.ask(now) } else { self.pause(QueryId(0), self.delay) }
     }
 
     /// An answer. `random` is in 0.0..1.0.

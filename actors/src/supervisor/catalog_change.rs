@@ -48,7 +48,8 @@ impl Supervisor {
             self.advertise_all();
         }
         let mut before: Vec<_> = std::mem::take(&mut self.watches).into_iter().zip(&old.watches).collect();
-        for spec in self.spec.watches.clone() {
+        let watches = if self.init.is_open() { self.spec.watches.clone() } else { Vec::new() };
+        for spec in watches {
             let same = before.iter().position(|(_, was)| same_catalog && **was == spec);
             let watch = same.map(|at| before.swap_remove(at).0).or_else(|| self.start_watch(&spec, ctx));
             self.watches.extend(watch);
@@ -59,7 +60,7 @@ impl Supervisor {
     }
 
     fn change_telemetry_service(&self, old: &Spec) {
-        let Some(catalog) = &self.catalog else { return };
+        let Some(catalog) = self.catalog.as_ref().filter(|_| self.init.is_open()) else { return };
         let (before, after) = (super::telemetry_service(old), super::telemetry_service(&self.spec));
         if before == after {
             return;
@@ -76,6 +77,7 @@ impl Supervisor {
 
     /// Introduces the jobs that go on, and are services, to a new catalog.
     pub(super) fn advertise_all(&self) {
+        self.advertise_telemetry();
         let Some(catalog) = &self.catalog else { return };
         for job in self.spec.jobs.iter().filter(|job| job.service.is_some()) {
             let goes_on = self.policy.is_live(&job.name) && !self.reloads.policy.is_leaving(&job.name);

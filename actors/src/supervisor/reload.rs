@@ -11,11 +11,12 @@ use tokio::sync::oneshot;
 
 use super::Supervisor;
 use crate::control::Socket;
-use crate::event::{Event, JobName, Owner};
+use crate::event::{JobName, Owner};
 use crate::messages::{
     BusCommand, ControlCommand, JobUpdate, MetricCommand, ReaperCommand, Reload, ReloadError, TelemetryCommand,
 };
 use crate::policy::reload::{Diff, ReloadPolicy, Step};
+use crate::signal_handler::SignalsMean;
 use crate::spec::{JobSpec, Spec};
 
 /// Reads the config as it is now, with the environment of now; the text of an error is for people. May block.
@@ -45,12 +46,13 @@ impl Supervisor {
         let Some((reload, answer)) = self.reloads.asked.pop_front() else { return };
         self.reloads.under_way = true;
         let (load, environment) = (self.load.clone(), self.environment.clone());
-        let old_socket = self.spec.control.socket.clone();
+        let old_socket = self.spec.control.as_ref().map(|control| control.socket.clone());
         let loading = tokio::task::spawn_blocking(move || {
             let environment: Vec<_> = environment.into_iter().collect();
             let spec = load(&environment)?;
-            let moved = spec.control.socket != old_socket;
-            let socket = moved.then(|| Socket::bind(&spec.control.socket)).transpose();
+            let new_socket = spec.control.as_ref().map(|control| &control.socket);
+            let moved = new_socket.filter(|new| old_socket.as_ref() != Some(*new));
+            let socket = moved.map(|path| Socket::bind(path)).transpose();
             Ok(Loaded { socket: socket.map_err(|error| error.to_string())?, spec })
         });
         let loaded = loading.into_actor(self).map(move |loaded, this, ctx| {
@@ -99,8 +101,10 @@ impl Supervisor {
         let old = std::mem::replace(&mut self.spec, new);
         let policy = &self.policy;
         let step = self.reloads.policy.change(&old, &self.spec, |name| policy.has_stopped(name));
-        if let (Some(control), Some((socket, listener))) = (&self.control, socket) {
-            control.do_send(ControlCommand::Move { spec: self.spec.control.clone(), socket, listener });
+        self.change_control(socket, ctx);
+        self.policy.stay_up(self.spec.stay_up);
+        if let Some(core) = &self.core {
+            core.signals.do_send(SignalsMean(self.spec.signals));
         }
         self.change_addresses(&old);
         self.watch_addresses(ctx);
@@ -110,6 +114,31 @@ impl Supervisor {
         self.update_jobs(true);
     }
 
+    fn change_control(&mut self, socket: Option<(Socket, UnixListener)>, ctx: &Context<Self>) {
+        match (&self.spec.control, &self.control, socket) {
+            (Some(spec), Some(control), Some((socket, listener))) => {
+                control.do_send(ControlCommand::Move { spec: spec.clone(), socket, listener });
+            }
+            (Some(_), None, socket) => {
+                // It makes the socket itself, now that it is known to be possible.
+                drop(socket);
+                self.start_control(ctx);
+            }
+            (None, _, _) => self.control = None,
+            (Some(_), Some(_), None) => {}
+        }
+    }
+
+    /// Nobody waits for an answer; one such reload in line does for all.
+    pub(super) fn reload_by_signal(&mut self, ctx: &mut Context<Self>) {
+        if self.reloads.asked.iter().any(|(_, answer)| answer.is_closed()) {
+            return;
+        }
+        let (answer, _) = oneshot::channel();
+        self.reloads.asked.push_back((Reload { dry_run: false }, answer));
+        self.next_reload(ctx);
+    }
+
     /// Whoever is told what is as before does nothing.
     fn change_telemetry(&self) {
         let telemetry = self.spec.telemetry.as_ref();
@@ -117,7 +146,7 @@ impl Supervisor {
             let metrics = telemetry.map(|telemetry| telemetry.metrics.clone()).unwrap_or_default();
             core.metrics.do_send(MetricCommand::Define(metrics));
         }
-        if let Some(server) = &self.telemetry {
+        if let (Some(server), true) = (&self.telemetry, self.init.is_open()) {
             server.do_send(TelemetryCommand::Serve(telemetry.map(super::serves)));
         }
     }
@@ -139,8 +168,8 @@ impl Supervisor {
     /// The addresses that jobs are told of.
     fn change_addresses(&self, old: &Spec) {
         let Some(core) = &self.core else { return };
-        let after = super::addresses(&self.spec);
-        let gone = super::addresses(old).into_iter().map(|(name, _)| (name, None));
+        let after = self.spec.address_variables();
+        let gone = old.address_variables().into_iter().map(|(name, _)| (name, None));
         let mut changes: Vec<(OsString, Option<OsString>)> =
             gone.filter(|(name, _)| !after.iter().any(|(other, _)| other == name)).collect();
         changes.extend(after.into_iter().map(|(name, value)| (name, Some(value))));
@@ -168,21 +197,13 @@ impl Supervisor {
                 self.perform(actions, ctx);
             }
         }
-        for name in &started {
-            self.begin(name);
+        if self.init.is_open() {
+            for name in &started {
+                self.begin(name);
+            }
         }
         if !started.is_empty() {
             self.update_jobs(false);
-        }
-    }
-
-    /// A job that came late has its own start-up.
-    pub(super) fn begin(&self, name: &JobName) {
-        if let Some(address) = self.jobs.get(name) {
-            address.do_send(Event::STARTUP);
-        }
-        if let Some(address) = self.checks.get(name) {
-            address.do_send(Event::STARTUP);
         }
     }
 

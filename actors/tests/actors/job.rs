@@ -28,8 +28,9 @@ fn scene(spec: &JobSpec) -> Scene {
         supervisor: to_supervisor,
         check: Some(to_check),
         catalog: None,
+        metrics: probe().0,
     };
-    let around = Surroundings { window: secs(5), closing_window: secs(5), ..Surroundings::default() };
+    let around = Surroundings { window: secs(5), closing_window: Some(secs(5)), ..Surroundings::default() };
     let log = Logger::root(Discard, o!());
     Scene { job: JobActor::new(spec, around, neighbours, &log, None).start(), reaper, bus, supervisor, check }
 }
@@ -50,6 +51,7 @@ impl Scene {
             ReaperCommand::Spawn { run, .. } => format!("spawn {}", run.0),
             ReaperCommand::SignalGroup { run, signal: GroupSignal::Terminate, .. } => format!("TERM {}", run.0),
             ReaperCommand::SignalGroup { run, signal: GroupSignal::Kill, .. } => format!("KILL {}", run.0),
+            ReaperCommand::SignalProcess { run, signal, .. } => format!("signal {signal} to process {}", run.0),
             other @ (ReaperCommand::SignalGroup { .. }
             | ReaperCommand::PutEnv(_)
             | ReaperCommand::Disown(_)
@@ -159,8 +161,14 @@ async fn the_check_begins_with_the_first_run_and_ends_with_the_job() {
 #[actix::test]
 async fn a_job_is_told_of_nothing_but_its_own_events() {
     let ((to_reaper, _a), (to_bus, _b), (to_supervisor, _c)) = (probe(), probe(), probe());
-    let neighbours =
-        JobNeighbours { reaper: to_reaper, bus: to_bus, supervisor: to_supervisor, check: None, catalog: None };
+    let neighbours = JobNeighbours {
+        reaper: to_reaper,
+        bus: to_bus,
+        supervisor: to_supervisor,
+        check: None,
+        catalog: None,
+        metrics: probe().0,
+    };
     let start = Event::job(EventCode::StatusHealthy, &JobName::new("db"));
     let spec = JobSpec { start: StartRule::Once(start.clone()), ..job("app") };
     let log = Logger::root(Discard, o!());

@@ -2,7 +2,7 @@
 
 use containerpilot_actors::event::RunEnd;
 use containerpilot_actors::messages::Launch;
-use containerpilot_actors::spec::{Exec, OutputSpec};
+use containerpilot_actors::spec::Exec;
 
 use crate::scene::Scene;
 
@@ -21,7 +21,7 @@ async fn each_failure_says_why() {
     ];
     for (run, (program, status, words)) in (1..).zip(cases) {
         let exec = Exec { program, args: vec!["arg".into()] };
-        scene.launch(run, Launch { exec, env: [].into(), output: OutputSpec::default(), tells_last_words: false });
+        scene.launch(run, Launch::new(exec));
         let RunEnd::NotStarted { code, reason } = scene.end_of(run).await else { panic!("it started") };
         assert_eq!(code, status, "{reason}");
         assert!(reason.contains(words), "{reason}");

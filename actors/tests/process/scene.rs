@@ -9,7 +9,7 @@ use containerpilot_actors::event::{JobName, Owner, RunEnd, RunId};
 use containerpilot_actors::messages::{GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
 use containerpilot_actors::output::{Pump, Sink};
 use containerpilot_actors::reaper::{Environment, Reaper};
-use containerpilot_actors::spec::{LogOutput, LoggingSpec, OutputSpec};
+use containerpilot_actors::spec::{LogOutput, LoggingSpec};
 use containerpilot_actors::sys;
 use containerpilot_actors::testing::{Probe, millis, one_at_a_time, probe, secs, shell};
 use slog::{Discard, Logger, o};
@@ -50,10 +50,9 @@ impl Scene {
         self.launch(
             run,
             Launch {
-                exec: shell("app", script).exec.unwrap(),
+                pid_variables: vec!["CONTAINERPILOT_APP_PID".into()],
                 env: [("F".into(), Some(self.folder.clone().into_os_string()))].into(),
-                output: OutputSpec::default(),
-                tells_last_words: false,
+                ..Launch::new(shell("app", script).exec.unwrap())
             },
         );
     }

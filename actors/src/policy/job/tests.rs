@@ -13,7 +13,7 @@ struct Life {
 
 impl Life {
     fn new(spec: &JobSpec) -> Self {
-        Self::among(spec, Surroundings { window: secs(5), closing_window: secs(5), ..Surroundings::default() })
+        Self::among(spec, Surroundings { window: secs(5), closing_window: Some(secs(5)), ..Surroundings::default() })
     }
 
     #[expect(clippy::disallowed_methods, reason = "any instant does; it is only added to")]
@@ -22,8 +22,11 @@ impl Life {
     }
 
     fn watched_by(spec: &JobSpec, name: &str, each: bool) -> Self {
-        let watchers = vec![Watcher { name: JobName::new(name), each }];
-        Self::among(spec, Surroundings { watchers, window: secs(5), closing_window: secs(5), maintenance: false })
+        let watchers = vec![Watcher { name: JobName::new(name), terminating: false, each }];
+        Self::among(
+            spec,
+            Surroundings { watchers, window: secs(5), closing_window: Some(secs(5)), ..Surroundings::default() },
+        )
     }
 
     fn after(&mut self, time: Duration) -> &mut Self {
@@ -272,6 +275,101 @@ fn outside_a_shutdown_the_run_of_an_each_watcher_is_enough() {
     life.event(&Event::STARTUP);
     assert_eq!(published(&life.exit(1, 0)), [EventCode::ExitSuccess, EventCode::Stopping]);
     assert_eq!(published(&life.of(EventCode::ExitFailed, "pre")), [EventCode::Stopped]);
+}
+
+fn with_hooks(spec: &JobSpec) -> Life {
+    let watchers = vec![Watcher { name: JobName::new("pre"), terminating: true, each: false }];
+    let around = Surroundings { watchers, has_successors: true, window: secs(5), ..Surroundings::default() };
+    Life::among(spec, around)
+}
+
+#[test]
+fn a_job_that_is_asked_to_stop_is_out_of_the_catalog_before_it_says_so_and_waits_without_limit() {
+    let mut life = with_hooks(&job("app"));
+    life.event(&Event::STARTUP);
+    let actions = life.shutdown(false);
+    assert_eq!(published(&actions), [EventCode::Terminating, EventCode::Stopping]);
+    let withdrawn = actions.iter().position(|action| *action == Action::Tell(Report::Withdraw));
+    let told = actions.iter().position(|action| *action == Action::Publish(EventCode::Terminating));
+    assert!(withdrawn < told, "{actions:?}");
+    assert!(!actions.iter().any(|action| matches!(action, Action::Arm(..) | Action::Terminate(_))), "{actions:?}");
+    assert!(life.of(EventCode::Stopped, "pre").contains(&Action::Terminate(run(1))));
+    assert_eq!(published(&life.exit(1, 0)), [EventCode::ExitSuccess, EventCode::Ended, EventCode::Stopped]);
+}
+
+#[test]
+fn a_job_that_ends_by_itself_is_not_terminating() {
+    let mut life = with_hooks(&job("app"));
+    life.event(&Event::STARTUP);
+    let codes = published(&life.exit(1, 7));
+    assert_eq!(codes, [EventCode::ExitFailed, EventCode::Stopping, EventCode::Ended, EventCode::Stopped]);
+}
+
+#[test]
+fn a_job_that_never_ran_neither_terminates_nor_ends() {
+    let mut life = with_hooks(&job("app"));
+    assert_eq!(published(&life.shutdown(false)), [EventCode::Stopping, EventCode::Stopped]);
+}
+
+#[test]
+fn without_a_window_there_is_no_term() {
+    let around = Surroundings { kills_at_once: true, window: secs(5), ..Surroundings::default() };
+    let mut life = Life::among(&job("app"), around);
+    life.event(&Event::STARTUP);
+    let actions = life.shutdown(false);
+    assert!(actions.contains(&Action::Kill(run(1))) && !actions.contains(&Action::Terminate(run(1))), "{actions:?}");
+}
+
+#[test]
+fn a_delayed_interval_begins_with_its_first_beat() {
+    let spec = JobSpec {
+        start: StartRule::Interval(secs(10)),
+        delay: Some(secs(3)),
+        restarts: Budget::Limited(1),
+        ..job("task")
+    };
+    let mut life = Life::new(&spec);
+    assert_eq!(life.event(&Event::STARTUP), [Action::Arm(Timer::Beat, secs(3))]);
+    let actions = life.after(secs(3)).elapsed(Timer::Beat);
+    assert_eq!(spawned(&actions), [run(1)]);
+    assert!(actions.contains(&Action::Arm(Timer::Beat, secs(10))));
+    life.exit(1, 0);
+    assert_eq!(spawned(&life.after(secs(10)).elapsed(Timer::Beat)), [run(2)]);
+}
+
+#[test]
+fn a_job_that_pauses_in_maintenance_runs_once_afterwards_for_what_it_missed() {
+    let start = each(EventCode::StatusChanged, "db");
+    let mut life = Life::new(&JobSpec { start, pauses: true, ..job("handler") });
+    life.event(&Event::ENTER_MAINTENANCE);
+    assert_eq!(life.of(EventCode::StatusChanged, "db"), []);
+    assert_eq!(life.of(EventCode::StatusChanged, "db"), []);
+    assert_eq!(spawned(&life.event(&Event::EXIT_MAINTENANCE)), [run(1)]);
+    assert_eq!(spawned(&life.exit(1, 0)), []);
+    let task =
+        JobSpec { start: StartRule::Interval(secs(1)), pauses: true, restarts: Budget::Unlimited, ..job("task") };
+    let mut life = Life::new(&task);
+    life.event(&Event::STARTUP);
+    life.exit(1, 0);
+    life.event(&Event::ENTER_MAINTENANCE);
+    assert_eq!(spawned(&life.after(secs(1)).elapsed(Timer::Beat)), []);
+    assert_eq!(spawned(&life.event(&Event::EXIT_MAINTENANCE)), []);
+    assert_eq!(spawned(&life.after(secs(1)).elapsed(Timer::Beat)), [run(2)]);
+}
+
+#[test]
+fn a_lingering_job_goes_on_but_begins_nothing() {
+    let task = JobSpec { start: StartRule::Interval(secs(1)), restarts: Budget::Unlimited, ..job("task") };
+    let mut life = Life::new(&task);
+    life.event(&Event::STARTUP);
+    life.elapsed(Timer::Beat);
+    assert_eq!(life.policy.linger(), [Action::Disarm(Timer::Beat)]);
+    assert_eq!(spawned(&life.exit(1, 0)), [], "the beat that it missed is forgotten");
+    let mut life = Life::new(&JobSpec { restarts: Budget::Limited(1), backoff: None, ..job("co") });
+    life.event(&Event::STARTUP);
+    life.policy.linger();
+    assert_eq!(spawned(&life.exit(1, 1)), [run(2)], "others may need it");
+    assert!(life.shutdown(false).contains(&Action::Terminate(run(2))));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What differs, who stops, and who starts when.
 
 use super::*;
-use crate::event::WatchName;
 use crate::spec::WatchSpec;
 use crate::testing::{config, job, secs, shell};
 
@@ -28,15 +27,7 @@ fn discards(step: &Step) -> Vec<&str> {
 
 #[test]
 fn a_diff_names_what_differs_and_ignores_order() {
-    let watch = |name: &str, seconds| WatchSpec {
-        name: WatchName::new(name),
-        interval: secs(seconds),
-        tags: Vec::new(),
-        dc: None,
-        stale: false,
-        min_instances: 1,
-        debounce: secs(0),
-    };
+    let watch = |name: &str, seconds| WatchSpec { interval: secs(seconds), ..crate::testing::watch(name) };
     let mut old = config(vec![job("a"), job("b"), job("gone")]);
     old.watches = vec![watch("w", 1), watch("x", 1)];
     let mut new = config(vec![job("new"), shell("b", "false"), job("a")]);
@@ -48,6 +39,24 @@ fn a_diff_names_what_differs_and_ignores_order() {
     assert_eq!(diff.removed, ["gone"]);
     assert_eq!(diff.unchanged, ["a", "watch.w"]);
     assert_eq!(diff.settings, ["stopTimeout"]);
+}
+
+#[test]
+fn a_job_may_be_restarted_or_kept_whatever_its_definition() {
+    let always = JobSpec { on_reload: OnReload::Restart, ..job("always") };
+    let never = |script| JobSpec { on_reload: OnReload::Keep, ..shell("never", script) };
+    let (old, new) = (config(vec![always.clone(), never("a")]), config(vec![always, never("b")]));
+    let mut policy = ReloadPolicy::default();
+    let step = policy.change(&old, &new, |_| false);
+    assert_eq!((stops(&step), starts(&step)), (vec![("always", false)], vec![]));
+    assert_eq!(starts(&policy.stopped(&name("always"))), ["always"]);
+}
+
+#[test]
+fn what_runs_before_everything_else_neither_stops_nor_starts() {
+    let init = |name, script| JobSpec { init: true, ..shell(name, script) };
+    let (old, new) = (config(vec![init("pre", "a")]), config(vec![init("pre", "b"), init("more", "c")]));
+    assert_eq!(ReloadPolicy::default().change(&old, &new, |_| false), Step::default());
 }
 
 #[test]

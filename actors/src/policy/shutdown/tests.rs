@@ -58,6 +58,55 @@ fn the_main_jobs_completion_stops_the_others_and_decides_the_status() {
 }
 
 #[test]
+fn the_failure_of_a_required_job_ends_everything_and_decides_the_status() {
+    let required = |name| JobSpec { required: true, ..job(name) };
+    let main = JobSpec { main: true, ..job("main") };
+    let mut policy = ShutdownPolicy::new(&[required("pre"), main, required("post")]);
+    assert_eq!(ended(&mut policy, "pre", 0, true), []);
+    ended(&mut policy, "main", 7, true);
+    assert_eq!(ended(&mut policy, "post", 9, true), [Action::Finish(9)]);
+    let mut policy = ShutdownPolicy::new(&[required("pre"), job("a")]);
+    assert_eq!(ended(&mut policy, "pre", 3, true), [Action::PublishShutdown, shut("a", false)]);
+    assert_eq!(ended(&mut policy, "a", 1, false), [Action::Finish(3)]);
+    let mut policy = ShutdownPolicy::new(&[required("pre")]);
+    policy.asked();
+    assert_eq!(ended(&mut policy, "pre", 143, false), [Action::Finish(0)], "it was asked to");
+}
+
+#[test]
+fn jobs_that_are_last_linger_until_the_others_have_stopped() {
+    let last = |name| JobSpec { last: true, ..job(name) };
+    let post = JobSpec { start: at(EventCode::Ended, "main"), ..job("post") };
+    let mut policy = ShutdownPolicy::new(&[last("co"), JobSpec { main: true, ..job("main") }, post]);
+    assert_eq!(
+        policy.asked(),
+        [Action::PublishShutdown, Action::Linger(name("co")), shut("main", false), shut("post", true)]
+    );
+    policy.standing_by(&name("post"));
+    policy.event(&Event::job(EventCode::Ended, &name("main")));
+    assert_eq!(ended(&mut policy, "main", 0, false), []);
+    assert_eq!(ended(&mut policy, "post", 0, true), [shut("co", false)]);
+    assert_eq!(ended(&mut policy, "co", 143, false), [Action::Finish(0)]);
+}
+
+#[test]
+fn a_hook_of_a_job_that_never_ran_is_sent_home_although_others_linger() {
+    let post = JobSpec { start: at(EventCode::Ended, "main"), ..job("post") };
+    let mut policy = ShutdownPolicy::new(&[JobSpec { last: true, ..job("co") }, job("main"), post]);
+    policy.asked();
+    policy.standing_by(&name("post"));
+    assert_eq!(ended(&mut policy, "main", 0, false), [Action::StandDown(name("post"))]);
+}
+
+#[test]
+fn the_end_of_all_jobs_is_not_the_end_if_it_stays_up() {
+    let mut policy = ShutdownPolicy::new(&[job("a")]);
+    policy.stay_up(true);
+    assert_eq!(ended(&mut policy, "a", 1, true), []);
+    assert_eq!(policy.asked(), [Action::PublishShutdown, Action::Finish(0)]);
+}
+
+#[test]
 fn jobs_that_wait_for_the_shutdown_do_not_keep_it_from_coming() {
     let last = JobSpec { start: StartRule::Once(Event::SHUTDOWN), ..job("last") };
     let mut policy = ShutdownPolicy::new(&[job("a"), last]);

@@ -15,6 +15,8 @@ use slog::info;
 
 /// How long the first log line may take to be written: nobody may be reading yet.
 const FIRST_LINE: Duration = Duration::from_millis(20);
+/// How long after the start what only that needed is let go.
+const SETTLED: Duration = Duration::from_secs(1);
 /// How long the last log lines may take to be read once everything else is over.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -91,6 +93,10 @@ pub fn run(
             pick_address: crate::config::pick_address,
         };
         Supervisor::new(spec, resources).start();
+        actix::spawn(async {
+            actix::clock::sleep(SETTLED).await;
+            sys::forget_start_up();
+        });
         // If the supervisor died of a panic, nobody is left who could end things in order.
         let status = status.await.unwrap_or(BROKEN);
         pump.close(LAST_LINES).await;

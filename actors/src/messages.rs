@@ -3,10 +3,14 @@
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixListener;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use actix::prelude::*;
+use bytes::Bytes;
+use futures_core::Stream;
 use tokio::sync::mpsc;
 
 use crate::consul_agent::RequestError;
@@ -280,7 +284,15 @@ pub struct Follow {
 
 /// Events as they happen, ready to be sent to a viewer.
 #[derive(Debug)]
-pub struct Followed(pub mpsc::Receiver<Arc<[u8]>>);
+pub struct Followed(pub mpsc::Receiver<Bytes>);
+
+impl Stream for Followed {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Bytes>> {
+        self.0.poll_recv(cx)
+    }
+}
 
 /// The other jobs are others now.
 #[derive(Clone, Debug, Message)]
@@ -444,8 +456,12 @@ pub struct JobEntry {
     pub start: StartRule,
     /// Whether its end ends everything.
     pub main: bool,
+    /// Whether its output goes to ours as it is.
+    pub raw: bool,
     /// Whether it is checked.
     pub checked: bool,
+    /// See `raw`: that of its checks.
+    pub raw_checks: bool,
     /// Its service, if it is one.
     pub service: Option<ServiceSpec>,
     /// Knows its state; nobody while it has stopped to be started anew.

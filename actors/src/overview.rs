@@ -40,6 +40,12 @@ pub struct Report {
 #[error("no answer in time")]
 pub struct NoAnswer;
 
+/// What the config says of all jobs.
+pub async fn entries(supervisor: &Recipient<OverviewQuery>) -> Result<Vec<JobEntry>, NoAnswer> {
+    let overview = actix::clock::timeout(PATIENCE, supervisor.send(OverviewQuery)).await;
+    Ok(overview.map_err(|_| NoAnswer)?.map_err(|_| NoAnswer)?.jobs)
+}
+
 /// Asks the supervisor, and then all jobs at the same time.
 pub async fn report(
     supervisor: &Recipient<OverviewQuery>,

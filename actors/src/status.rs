@@ -36,6 +36,8 @@ pub struct JobBody {
     runs: u64,
     restarts: u64,
     last_exit: Option<ExitBody>,
+    /// Whether its output goes to ours as it is, so that there are no lines of it.
+    raw: bool,
     /// Whether there is anything to be checked.
     checked: bool,
     /// In a word.
@@ -115,6 +117,7 @@ impl JobBody {
             last_exit: status
                 .and_then(|status| status.last_end.as_ref())
                 .map(|end| ExitBody { status: end.code(), reason: end.to_string() }),
+            raw: job.entry.raw,
             checked: job.entry.checked,
             health: job.health(report.overview.maintenance),
             check: status.and_then(|status| {
@@ -319,7 +322,17 @@ mod tests {
             last_end: None,
             since: Duration::from_secs(41),
         };
-        let entry = JobEntry { name, start, main: false, checked: false, service: None, job: None, check: None };
+        let entry = JobEntry {
+            name,
+            start,
+            main: false,
+            raw: false,
+            checked: false,
+            raw_checks: false,
+            service: None,
+            job: None,
+            check: None,
+        };
         JobReport { entry, status: Some(status), checks: None }
     }
 

@@ -208,6 +208,7 @@ impl Supervisor {
             orders: ctx.address().recipient(),
             journal: core.journal.clone().recipient(),
             metrics: core.metrics.clone().recipient(),
+            pump: self.pump.clone(),
         };
         let guard = Self::guard(ActorId::Control, ctx);
         let control = ControlServer::new(self.spec.control.clone(), neighbours, self.log.clone(), guard);
@@ -221,6 +222,7 @@ impl Supervisor {
             bus: core.bus.clone().recipient(),
             journal: core.journal.clone().recipient(),
             metrics: core.metrics.clone().recipient(),
+            pump: self.pump.clone(),
         };
         let guard = Self::guard(ActorId::Telemetry, ctx);
         let serves = self.spec.telemetry.as_ref().map(serves);
@@ -585,7 +587,9 @@ impl Handler<OverviewQuery> for Supervisor {
             name: job.name.clone(),
             start: job.start.clone(),
             main: job.main,
+            raw: job.output.raw,
             checked: job.health.is_some(),
+            raw_checks: job.health.as_ref().is_some_and(|health| health.output.raw),
             service: job.service.clone(),
             job: self.jobs.get(&job.name).map(|job| job.clone().recipient()),
             check: self.checks.get(&job.name).map(|check| check.clone().recipient()),

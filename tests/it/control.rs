@@ -1,8 +1,10 @@
 //! A running instance, asked and told over its socket and by the command line.
 
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -32,6 +34,31 @@ fn cli(pilot: &Pilot, args: &[&str]) -> (Option<i32>, String, String) {
     let output = containerpilot(&[&["-config", config.to_str().unwrap()], args].concat());
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// An answer that goes on and on.
+struct Stream {
+    socket: UnixStream,
+    seen: String,
+}
+
+impl Stream {
+    fn open(pilot: &Pilot, target: &str) -> Self {
+        let mut socket = UnixStream::connect(pilot.folder.join("socket")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        socket.write_all(format!("GET {target} HTTP/1.1\r\nHost: c\r\n\r\n").as_bytes()).unwrap();
+        Self { socket, seen: String::new() }
+    }
+
+    /// Reads until these words have come.
+    fn until(&mut self, words: &str) {
+        let mut piece = [0; 4096];
+        while !self.seen.contains(words) {
+            let count = self.socket.read(&mut piece).unwrap();
+            assert_ne!(count, 0, "{}", self.seen);
+            self.seen.push_str(std::str::from_utf8(&piece[..count]).unwrap());
+        }
+    }
 }
 
 #[test]
@@ -67,6 +94,8 @@ fn what_the_socket_says_is_what_its_description_says() {
     let status = get(&pilot, "/v3/status").1;
     agrees(&status, "Status");
     agrees(&status["jobs"][0], "Job");
+    let lines = local(&pilot.folder.join("socket"), "GET", "/v3/logs/app", "").1;
+    agrees(&lines_of(&lines)[0], "LogLine");
     let dry_run = local(&pilot.folder.join("socket"), "POST", "/v3/reload?dry-run", "").1;
     agrees(&serde_json::from_str(&dry_run).unwrap(), "Diff");
     for (path, methods) in description["paths"].as_object().unwrap() {
@@ -133,24 +162,83 @@ fn health_is_an_exit_status() {
 #[test]
 fn events_are_replayed_and_followed() {
     let pilot = pilot();
-    let mut stream = UnixStream::connect(pilot.folder.join("socket")).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    stream.write_all(b"GET /v3/events?replay=all HTTP/1.1\r\nHost: c\r\n\r\n").unwrap();
-    let mut seen = String::new();
-    let mut until = |words: &str| {
-        let mut piece = [0; 4096];
-        while !seen.contains(words) {
-            let count = stream.read(&mut piece).unwrap();
-            assert_ne!(count, 0, "{seen}");
-            seen.push_str(std::str::from_utf8(&piece[..count]).unwrap());
-        }
-    };
-    until("\"code\":\"Startup\",\"source\":\"global\"");
+    let mut events = Stream::open(&pilot, "/v3/events?replay=all");
+    events.until("\"code\":\"Startup\",\"source\":\"global\"");
     local(&pilot.folder.join("socket"), "POST", "/v3/maintenance/enable", "");
-    until("\"code\":\"EnterMaintenance\"");
+    events.until("\"code\":\"EnterMaintenance\"");
     assert_eq!(local(&pilot.folder.join("socket"), "GET", "/v3/events?replay=x", "").0, 400);
     // Those who watch hold up nobody.
     assert_eq!(pilot.stop().0, Some(0));
+}
+
+const SPEAKERS: &str = r#"{ name: 'app', exec: ['sh', '-c', 'seq 3; printf "\\377 bad\\n" >&2; until [ -e @/go ]; do sleep 0.02; done; echo later'],
+        restarts: 1, health: { exec: ['echo', 'checked'], interval: 1, ttl: 5 } },
+     { name: 'raw', exec: 'sleep 1000', logging: { raw: true } }"#;
+
+fn lines_of(body: &str) -> Vec<Value> {
+    body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_last_lines_of_a_job_are_told() {
+    let mut pilot = Pilot::of_jobs(SPEAKERS);
+    pilot.says("bad");
+    pilot.says("checked");
+    let get = |target: &str| local(&pilot.folder.join("socket"), "GET", target, "");
+    let (status, body) = get("/v3/logs/app");
+    let lines = lines_of(&body);
+    let of_stream = |name: &str| -> Vec<&str> {
+        lines.iter().filter(|line| line["stream"] == name).map(|line| line["msg"].as_str().unwrap()).collect()
+    };
+    assert_eq!((status, of_stream("stdout"), of_stream("stderr")), (200, vec!["1", "2", "3"], vec!["\u{fffd} bad"]));
+    assert!(lines[0]["pid"].is_number() && lines[0]["time"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(lines_of(&get("/v3/logs/app?lines=1").1), lines[3..]);
+    assert_eq!(lines_of(&get("/v3/logs/check.app").1)[0]["msg"], "checked");
+    assert_eq!(get("/v3/logs/app?lines=x").0, 400);
+    let (status, body) = get("/v3/logs/raw");
+    assert!(status == 409 && body.contains("`raw` is raw"), "{body}");
+    for target in ["/v3/logs/aps", "/v3/jobs/aps"] {
+        let (status, body) = get(target);
+        assert_eq!(
+            (status, body.as_str()),
+            (404, "{\"error\":\"there is no job `aps`, perhaps `app`\"}\n"),
+            "{target}"
+        );
+    }
+    assert_eq!(get("/v3/logs/nosuch").0, 404);
+}
+
+#[test]
+fn the_lines_of_a_job_are_followed_over_its_restarts() {
+    let mut pilot = Pilot::of_jobs(SPEAKERS);
+    pilot.says("bad");
+    let mut followed = Stream::open(&pilot, "/v3/logs/app?lines=1&follow=1");
+    followed.until("\"msg\":");
+    std::fs::write(pilot.folder.join("go"), "").unwrap();
+    followed.until("\"msg\":\"later\"");
+    followed.until("\"msg\":\"1\"");
+    // Those who watch hold up nobody.
+    assert_eq!(pilot.stop().0, Some(0));
+}
+
+#[test]
+fn lines_that_wait_for_the_reader_of_the_log_are_not_waited_for() {
+    let folder = crate::pilot::folder();
+    let fifo = folder.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    // Opened for writing too, so that opening waits for nobody; it is full at once.
+    let unread = OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+    let jobs = "{ name: 'flood', exec: 'yes' }, { name: 'calm', exec: 'sleep 1000' }";
+    let config = format!(
+        "{{ control: {{ socket: '@/socket' }}, stopTimeout: 1, logging: {{ output: '{}' }}, jobs: [ {jobs} ] }}",
+        fifo.display()
+    );
+    let pilot = Pilot::of(&config);
+    crate::pilot::until(|| pilot.folder.join("socket").exists());
+    crate::pilot::until(|| local(&pilot.folder.join("socket"), "GET", "/v3/logs/calm", "").0 == 504);
+    assert_eq!(get(&pilot, "/v3/jobs/calm").1["state"], "running");
+    drop((pilot, unread));
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

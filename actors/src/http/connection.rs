@@ -48,7 +48,7 @@ where
         Ok(Err(ReadError::Status(status))) => (Reply::status_only(status), true, true),
         Err(_) => (Reply::status_only(408), true, true),
     };
-    if let Body::Stream(_) = reply.body {
+    if let Body::Stream { .. } = reply.body {
         stage.set(Stage::Streaming);
     }
     // A client that has gone or does not read gets no answer, and there is nobody to tell.
@@ -103,17 +103,16 @@ async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply, with_b
             }
             in_time(stream.write_all(&bytes)).await?;
         }
-        Body::Stream(mut pieces) => {
+        Body::Stream { mut pieces, heartbeat } => {
             in_time(stream.write_all(&bytes)).await?;
             if !with_body {
                 return Ok(());
             }
             loop {
-                match timeout(HEARTBEAT, pieces.recv()).await {
+                match timeout(HEARTBEAT, pieces.next()).await {
                     Ok(Some(piece)) => in_time(stream.write_all(&piece)).await?,
                     Ok(None) => break,
-                    // A comment, by which we learn whether anybody is still there.
-                    Err(_) => in_time(stream.write_all(b":\n\n")).await?,
+                    Err(_) => in_time(stream.write_all(heartbeat)).await?,
                 }
             }
         }

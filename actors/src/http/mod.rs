@@ -10,10 +10,13 @@ mod request;
 mod server;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::fmt;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use futures_core::Stream;
 
 pub use request::{Problem, Progress, Request, RequestReader, percent_encode};
 pub use server::{Listener, Server};
@@ -27,20 +30,58 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// So many clients are served at a time; one more takes the place of the one that is slowest to ask.
 pub const MOST_CLIENTS: usize = 256;
 
+/// Pieces of an answer that goes on and on are sent together, up to so much.
+const GATHERED: usize = 16 * 1024;
+
 /// Text, as 3.8 sends it.
 pub const TEXT: &str = "text/plain; charset=utf-8";
 /// Server-sent events.
 pub const EVENT_STREAM: &str = "text/event-stream";
 /// What machines read.
 pub const JSON: &str = "application/json";
+/// A JSON object a line.
+pub const JSON_LINES: &str = "application/x-ndjson";
 
 /// What a body is made of.
 #[derive(Debug)]
 pub enum Body {
     /// All of it.
     Whole(Cow<'static, [u8]>),
-    /// Piece after piece, until the sender is dropped or the client is gone.
-    Stream(mpsc::Receiver<Arc<[u8]>>),
+    /// Piece after piece, until there are no more or the client is gone.
+    Stream {
+        /// Asked for the next piece when the client has taken the last one.
+        pieces: Pieces,
+        /// What means nothing, to learn now and then whether anybody is still there.
+        heartbeat: &'static [u8],
+    },
+}
+
+/// A body that goes on and on.
+pub struct Pieces(pub Pin<Box<dyn Stream<Item = Bytes>>>);
+
+impl Pieces {
+    /// What is there by now, in one piece of a bounded size; waits if nothing is. None at the end.
+    pub async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut gathered = Vec::new();
+        std::future::poll_fn(|cx| {
+            while gathered.len() < GATHERED {
+                match self.0.as_mut().poll_next(cx) {
+                    Poll::Ready(Some(piece)) => gathered.extend_from_slice(&piece),
+                    Poll::Ready(None) | Poll::Pending if !gathered.is_empty() => break,
+                    Poll::Ready(None) => return Poll::Ready(None),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(Some(std::mem::take(&mut gathered)))
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pieces")
+    }
 }
 
 /// An answer.
@@ -77,9 +118,12 @@ impl Reply {
         Self::new(status, TEXT, format!("{}\n", why.trim_end()).into_bytes())
     }
 
-    /// A body that goes on and on.
-    pub fn stream(content_type: &'static str, pieces: mpsc::Receiver<Arc<[u8]>>) -> Self {
-        Self { status: 200, content_type, headers: "Cache-Control: no-store\r\n", body: Body::Stream(pieces) }
+    /// A body that goes on and on, of server-sent events or of lines.
+    pub fn stream(content_type: &'static str, pieces: impl Stream<Item = Bytes> + 'static) -> Self {
+        // A comment, or an empty line.
+        let heartbeat: &[u8] = if content_type == EVENT_STREAM { b":\n\n" } else { b"\n" };
+        let body = Body::Stream { pieces: Pieces(Box::pin(pieces)), heartbeat };
+        Self { status: 200, content_type, headers: "Cache-Control: no-store\r\n", body }
     }
 }
 

@@ -1,6 +1,9 @@
 //! The last lines of one job or check, kept in memory, and those who follow it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -14,6 +17,12 @@ const LINES: usize = 100;
 const BYTES: usize = 16 * 1024;
 /// Of a longer line only its beginning is kept, so that it leaves room for others.
 const LINE: usize = 4096;
+/// How many lines may wait for a follower.
+const MOST_LINES: usize = 1024;
+/// How many bytes of them, unless it is one line alone.
+const MOST_BYTES: usize = 128 * 1024;
+/// What a line that waits takes besides its text, more or less.
+const OVERHEAD: usize = 64;
 
 /// A line as its job wrote it, without its newline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +55,72 @@ pub struct Origin {
     pub stream: Stream,
 }
 
+impl Followed {
+    fn size(&self) -> usize {
+        match self {
+            Self::Line(line) => Self::size_of(line),
+            Self::Lost(_) => 0,
+        }
+    }
+
+    fn size_of(line: &TailLine) -> usize {
+        line.text.len() + OVERHEAD
+    }
+}
+
+/// Where somebody who follows a job gets its lines from. What waits in it is bounded.
 #[derive(Debug)]
-struct Follower {
+pub struct Lines {
+    lines: mpsc::Receiver<Followed>,
+    state: Arc<FollowState>,
+}
+
+#[derive(Debug, Default)]
+struct FollowState {
+    /// How many bytes wait.
+    waiting: AtomicUsize,
+    /// How many lines are missing behind those that wait.
+    lost: AtomicU64,
+}
+
+impl Lines {
+    /// The next line, or that some are missing. None when there is no pump any more.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Followed>> {
+        if let Poll::Ready(next) = self.lines.poll_recv(cx) {
+            let size = next.as_ref().map_or(0, Followed::size);
+            self.state.waiting.fetch_sub(size, Ordering::Relaxed);
+            return Poll::Ready(next);
+        }
+        // The job may be silent for long.
+        if self.lines.is_empty() {
+            let lost = self.state.lost.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                return Poll::Ready(Some(Followed::Lost(lost)));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// See `poll_next`.
+    pub async fn next(&mut self) -> Option<Followed> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+}
+
+/// The pump's end of it.
+#[derive(Debug)]
+pub struct Follower {
     lines: mpsc::Sender<Followed>,
-    lost: u64,
+    state: Arc<FollowState>,
+}
+
+impl Follower {
+    /// Both ends.
+    pub fn new() -> (Self, Lines) {
+        let (sender, receiver) = mpsc::channel(MOST_LINES);
+        let state = Arc::new(FollowState::default());
+        (Self { lines: sender, state: state.clone() }, Lines { lines: receiver, state })
+    }
 }
 
 /// See the module. Takes no memory per line once it is full.
@@ -106,9 +177,8 @@ impl Tail {
     }
 
     /// Sends the last `count` lines and all that follow.
-    pub fn follow(&mut self, count: usize, lines: mpsc::Sender<Followed>) {
+    pub fn follow(&mut self, count: usize, mut follower: Follower) {
         self.followers.retain(|follower| !follower.lines.is_closed());
-        let mut follower = Follower { lines, lost: 0 };
         if self.last(count).iter().all(|line| follower.tell(line)) {
             self.followers.push(follower);
         }
@@ -122,25 +192,25 @@ impl Tail {
 impl Follower {
     /// False if nobody is there any more.
     fn tell(&mut self, line: &TailLine) -> bool {
-        if self.lost > 0 {
-            match self.lines.try_send(Followed::Lost(self.lost)) {
-                Ok(()) => self.lost = 0,
-                Err(TrySendError::Full(_)) => {}
-                Err(TrySendError::Closed(_)) => return false,
-            }
+        let FollowState { waiting, lost } = &*self.state;
+        let size = Followed::size_of(line);
+        let full = waiting.load(Ordering::Relaxed);
+        if full > 0 && full + size > MOST_BYTES {
+            lost.fetch_add(1, Ordering::Relaxed);
+            return !self.lines.is_closed();
         }
-        if self.lost > 0 {
-            self.lost += 1;
-            return true;
+        let missing = lost.swap(0, Ordering::Relaxed);
+        if missing > 0
+            && let Err(cause) = self.lines.try_send(Followed::Lost(missing))
+        {
+            lost.fetch_add(missing + 1, Ordering::Relaxed);
+            return matches!(cause, TrySendError::Full(_));
         }
-        match self.lines.try_send(Followed::Line(line.clone())) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => {
-                self.lost = 1;
-                true
-            }
-            Err(TrySendError::Closed(_)) => false,
-        }
+        waiting.fetch_add(size, Ordering::Relaxed);
+        let Err(cause) = self.lines.try_send(Followed::Line(line.clone())) else { return true };
+        waiting.fetch_sub(size, Ordering::Relaxed);
+        lost.fetch_add(1, Ordering::Relaxed);
+        matches!(cause, TrySendError::Full(_))
     }
 }
 
@@ -166,6 +236,8 @@ fn last_lines(whole: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
 
     const ORIGIN: Origin = Origin { at: 0, pid: 1, stream: Stream::Stdout };
@@ -210,19 +282,40 @@ mod tests {
     fn a_slow_follower_is_told_what_it_missed() {
         let mut tail = Tail::default();
         tail.take(ORIGIN, b"", b"before\n");
-        let (sender, mut lines) = mpsc::channel(3);
-        tail.follow(10, sender);
-        tail.take(ORIGIN, b"", numbers(0..5).as_bytes());
-        let mut next = || match lines.try_recv() {
-            Ok(Followed::Line(line)) => String::from_utf8(line.text).unwrap(),
-            Ok(Followed::Lost(count)) => format!("lost {count}"),
-            Err(_) => String::new(),
-        };
-        assert_eq!([next(), next(), next(), next()], ["before", "0", "1", ""]);
+        let (follower, mut lines) = Follower::new();
+        tail.follow(10, follower);
+        tail.take(ORIGIN, b"", numbers(0..1026).as_bytes());
+        assert_eq!([next(&mut lines), next(&mut lines)], ["before", "0"]);
         tail.take(ORIGIN, b"", b"on\n");
-        assert_eq!([next(), next(), next()], ["lost 3", "on", ""]);
+        for number in 1..1023 {
+            assert_eq!(next(&mut lines), number.to_string());
+        }
+        assert_eq!([next(&mut lines), next(&mut lines), next(&mut lines)], ["lost 3", "on", ""]);
         drop(lines);
         tail.take(ORIGIN, b"", b"gone\n");
         assert!(tail.followers.is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_a_follower_is_bounded_in_bytes() {
+        let mut tail = Tail::default();
+        let (follower, mut lines) = Follower::new();
+        tail.follow(0, follower);
+        let long = "x".repeat(MOST_BYTES);
+        tail.take(ORIGIN, b"", format!("{long}\n{long}\nshort\n").as_bytes());
+        // A line that is longer than what may wait comes all the same, if it is alone.
+        assert_eq!([next(&mut lines), next(&mut lines), next(&mut lines)], [long.as_str(), "lost 2", ""]);
+        tail.take(ORIGIN, b"", b"on\n");
+        assert_eq!([next(&mut lines), next(&mut lines)], ["on", ""]);
+        assert_eq!(lines.state.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    /// What waits; nothing is an empty text.
+    fn next(lines: &mut Lines) -> String {
+        match lines.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(Followed::Line(line))) => String::from_utf8(line.text).unwrap(),
+            Poll::Ready(Some(Followed::Lost(count))) => format!("lost {count}"),
+            Poll::Ready(None) | Poll::Pending => String::new(),
+        }
     }
 }

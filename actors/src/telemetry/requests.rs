@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::TelemetryNeighbours;
 use super::process::{self, Figures};
+use crate::control::{LogSource, log_events};
 use crate::event::Event;
 use crate::http::{JSON, Reply, Request};
 use crate::messages::{EventCounts, MetricsText};
@@ -45,7 +46,14 @@ async fn page_part(path: &str, is_get: bool, request: &Request, neighbours: &Tel
             Err(NoAnswer) => Reply::status_only(503),
         },
         "/page/events" => crate::control::events(request, &neighbours.journal).await,
-        _ => Reply::status_only(404),
+        _ => match path.strip_prefix("/page/logs/") {
+            None | Some("") => Reply::status_only(404),
+            Some(_) if !is_get => Reply::status_only(405),
+            Some(name) => {
+                let source = LogSource { supervisor: &neighbours.supervisor, pump: &neighbours.pump };
+                log_events(name, request, source).await
+            }
+        },
     }
 }
 

@@ -41,6 +41,27 @@ struct Watch {
     instances: Option<usize>,
 }
 
+/// A line of `/v3/logs/{name}`.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub enum Said {
+    /// What a job wrote.
+    Line {
+        /// Without its newline.
+        msg: String,
+    },
+    /// So many lines are missing here.
+    Lost {
+        /// How many.
+        lost: u64,
+    },
+}
+
+/// What a line of `/v3/logs/{name}` says; some say nothing.
+pub fn said(line: &str) -> Option<Said> {
+    serde_json::from_str(line).ok()
+}
+
 /// `/v3/reload?dry-run`
 #[derive(Debug, Deserialize)]
 pub struct Diff {

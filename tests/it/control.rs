@@ -1,10 +1,10 @@
 //! A running instance, asked and told over its socket and by the command line.
 
 use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -219,6 +219,38 @@ fn the_lines_of_a_job_are_followed_over_its_restarts() {
     followed.until("\"msg\":\"1\"");
     // Those who watch hold up nobody.
     assert_eq!(pilot.stop().0, Some(0));
+}
+
+#[test]
+fn lines_are_shown_as_they_were_written() {
+    let mut pilot = Pilot::of_jobs(SPEAKERS);
+    pilot.says("bad");
+    let (code, said, _) = cli(&pilot, &["-logs", "app"]);
+    let mut said: Vec<&str> = said.lines().collect();
+    said.sort_unstable();
+    assert_eq!((code, said), (Some(0), vec!["1", "2", "3", "\u{fffd} bad"]));
+    let (code, _, error) = cli(&pilot, &["-logs", "aps"]);
+    assert!(code == Some(1) && error.contains("no job `aps`, perhaps `app`"), "{error}");
+    let (code, _, error) = cli(&pilot, &["-logs", "raw", "-follow"]);
+    assert!(code == Some(1) && error.contains("`raw` is raw"), "{error}");
+    let (code, _, error) = cli(&pilot, &["-explain", "aps"]);
+    assert!(code == Some(1) && error.contains("no job `aps`, perhaps `app`"), "{error}");
+}
+
+#[test]
+fn a_follower_on_the_command_line_ends_with_the_instance() {
+    let mut pilot = Pilot::of_jobs(SPEAKERS);
+    pilot.says("bad");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_containerpilot"));
+    command.arg("-config").arg(pilot.folder.join("app.json5")).args(["-logs", "app", "-follow"]);
+    let mut follower = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line == "3"));
+    std::fs::write(pilot.folder.join("go"), "").unwrap();
+    assert!(lines.any(|line| line == "later"));
+    assert_eq!(pilot.stop().0, Some(0));
+    let end = follower.wait_with_output().unwrap();
+    assert_eq!((end.status.code(), end.stderr.as_slice()), (Some(0), &b""[..]));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 pub mod address_watcher;
 pub mod addresses;
 pub mod bus;
+pub mod catalog;
 pub mod consul_agent;
 pub mod control;
 pub mod duration;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
-use crate::consul_agent::RequestError;
+use crate::catalog::RequestError;
 use crate::control::Socket;
 use crate::event::{Event, EventCode, JobName, Owner, RunEnd, RunId, WatchName};
 use crate::metrics::Histogram;

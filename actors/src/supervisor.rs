@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::address_watcher::{AddressWatcher, PickAddress, WatchAddresses};
 use crate::bus::EventBus;
-use crate::consul_agent::{ConsulAgent, ConsulClient};
+use crate::catalog::{Beginning, Catalog};
 use crate::control::{ControlNeighbours, ControlServer};
 use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::guard::PanicGuard;
@@ -34,7 +34,7 @@ use crate::policy::job::{Completion, Surroundings, Watcher};
 use crate::policy::shutdown::{Action, ShutdownPolicy};
 use crate::reaper::{Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
-use crate::spec::{CatalogSpec, JobSpec, ServiceSpec, Spec, StartRule, TelemetrySpec, WatchSpec};
+use crate::spec::{JobSpec, ServiceSpec, Spec, StartRule, TelemetrySpec, WatchSpec};
 use crate::sys::SignalFd;
 use crate::telemetry::{TelemetryNeighbours, TelemetryServer};
 use crate::watch::{ReplaceContacts, WatchActor, WatchNeighbours};
@@ -85,11 +85,6 @@ struct Core {
     reaper: Recipient<ReaperCommand>,
     metrics: Addr<Metrics>,
     journal: Addr<Journal>,
-}
-
-struct Catalog {
-    client: ConsulClient,
-    agent: Addr<ConsulAgent>,
 }
 
 /// What has to be over before we are.
@@ -269,11 +264,7 @@ impl Supervisor {
             bus: core.bus.clone().recipient(),
             supervisor: ctx.address().recipient(),
             check: check.as_ref().map(|check| check.clone().recipient::<CheckCommand>()),
-            catalog: self
-                .catalog
-                .as_ref()
-                .filter(|_| job.service.is_some())
-                .map(|catalog| catalog.agent.clone().recipient()),
+            catalog: self.catalog.as_ref().filter(|_| job.service.is_some()).map(|catalog| catalog.agent.clone()),
         };
         self.advertise(job);
         let guard = Self::guard(ActorId::Job(job.name.clone()), ctx);
@@ -303,20 +294,20 @@ impl Supervisor {
 
     /// Without a catalog, or with one that cannot be asked, jobs run all the same.
     fn start_catalog(&mut self, inherited: bool, ctx: &Context<Self>) {
-        let Some(CatalogSpec::Consul(consul)) = &self.spec.catalog else { return };
-        let client = match ConsulClient::new(consul) {
-            Ok(client) => client,
-            Err(cause) => {
-                error!(self.log, "cannot ask consul, services are not registered"; "reason" => %cause);
+        let Some(spec) = &self.spec.catalog else { return };
+        let guard = Self::guard(ActorId::Catalog, ctx);
+        let beginning = Beginning { maintenance: self.maintenance, inherited, log: &self.log, guard };
+        let catalog = match Catalog::start(spec, beginning) {
+            Ok(catalog) => catalog,
+            Err(reason) => {
+                error!(self.log, "cannot ask the catalog, services are not registered"; "reason" => reason);
                 return;
             }
         };
-        let guard = Self::guard(ActorId::Catalog, ctx);
-        let agent = ConsulAgent::new(client.clone(), self.maintenance, inherited, &self.log, guard).start();
         if let Some(service) = telemetry_service(&self.spec) {
-            agent.do_send(CatalogCommand::AdvertiseAlways(service));
+            catalog.agent.do_send(CatalogCommand::AdvertiseAlways(service));
         }
-        self.catalog = Some(Catalog { client, agent });
+        self.catalog = Some(catalog);
     }
 
     fn advertise(&self, job: &JobSpec) {
@@ -357,10 +348,10 @@ impl Supervisor {
         let neighbours = WatchNeighbours {
             reaper: core.reaper.clone(),
             bus: core.bus.clone().recipient(),
-            contacts: catalog.agent.clone().recipient(),
+            contacts: catalog.contacts.clone(),
         };
         let guard = Self::guard(ActorId::Watch(id), ctx);
-        Some((id, WatchActor::new(spec, catalog.client.clone(), neighbours, &self.log, guard).start()))
+        Some((id, WatchActor::new(spec, catalog.source(spec), neighbours, &self.log, guard).start()))
     }
 
     fn stop_watches(&mut self) {
@@ -465,7 +456,7 @@ impl Supervisor {
         let Some(catalog) = &self.catalog else { return };
         self.advertise_all();
         for (_, watch) in &self.watches {
-            watch.do_send(ReplaceContacts(catalog.agent.clone().recipient()));
+            watch.do_send(ReplaceContacts(catalog.contacts.clone()));
         }
     }
 

@@ -1,12 +1,11 @@
-//! One actor per watch: asks Consul when its policy says so, and tells everybody what has changed.
+//! One actor per watch: asks the catalog when its policy says so, and tells everybody what has changed.
 
 use std::ffi::OsString;
-use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{Logger, debug, info, o, warn};
 
-use crate::consul_agent::{ConsulClient, RequestError, percent_encode};
+use crate::catalog::{InstanceSource, RequestError};
 use crate::event::{Event, EventCode, WatchName};
 use crate::guard::PanicGuard;
 use crate::messages::{BusCommand, CatalogContact, ReaperCommand, StopWatching, WatchStatus, WatchStatusQuery};
@@ -15,10 +14,6 @@ use crate::random::Random;
 use crate::spec::WatchSpec;
 use crate::timers::{self, TimerElapsed, Timers};
 
-/// How long Consul keeps a question if it has no news.
-const WAIT: Duration = Duration::from_secs(60);
-/// How long the answer may take: Consul spreads the ends of its waits by a sixteenth.
-const PATIENCE: Duration = Duration::from_millis(60_000 + 60_000 / 16 + 5_000);
 /// A longer variable could keep the kernel from starting any process.
 const LONGEST_VARIABLE: usize = 64 * 1024;
 
@@ -34,13 +29,10 @@ pub struct WatchNeighbours {
 }
 
 /// See the module.
-#[derive(Debug)]
 pub struct WatchActor {
     name: WatchName,
-    /// Path and query of what is asked, without index.
-    path: String,
     who: String,
-    client: ConsulClient,
+    source: Box<dyn InstanceSource>,
     policy: WatchPolicy,
     neighbours: WatchNeighbours,
     timers: Timers<Timer>,
@@ -50,20 +42,25 @@ pub struct WatchActor {
     _guard: Option<PanicGuard>,
 }
 
+impl std::fmt::Debug for WatchActor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WatchActor").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
 impl WatchActor {
     /// A watch that has seen nothing. It asks as soon as it is started.
     pub fn new(
         spec: &WatchSpec,
-        client: ConsulClient,
+        source: Box<dyn InstanceSource>,
         neighbours: WatchNeighbours,
         log: &Logger,
         guard: Option<PanicGuard>,
     ) -> Self {
         Self {
             name: spec.name.clone(),
-            path: path(spec),
             who: format!("watch.{}", spec.name),
-            client,
+            source,
             policy: WatchPolicy::new(spec, timers::now()),
             neighbours,
             timers: Timers::default(),
@@ -86,14 +83,9 @@ impl WatchActor {
         }
     }
 
-    fn query(&self, id: QueryId, index: Option<u64>, ctx: &mut Context<Self>) {
-        let path = match index {
-            Some(index) => format!("{}&index={index}&wait={}s", self.path, WAIT.as_secs()),
-            None => self.path.clone(),
-        };
-        let client = self.client.clone();
-        let asking = async move { client.instances(&path, PATIENCE).await };
-        ctx.spawn(asking.into_actor(self).map(move |answer, actor, ctx| actor.answered(id, answer, ctx)));
+    fn query(&mut self, id: QueryId, index: Option<u64>, ctx: &mut Context<Self>) {
+        let asking = self.source.ask(index).into_actor(self);
+        ctx.spawn(asking.map(move |answer, actor, ctx| actor.answered(id, answer, ctx)));
     }
 
     fn answered(&mut self, id: QueryId, answer: Result<Answer, RequestError>, ctx: &mut Context<Self>) {
@@ -123,20 +115,6 @@ impl WatchActor {
     fn publish(&self, code: EventCode) {
         self.neighbours.bus.do_send(BusCommand::Publish(Event::watch(code, &self.name)));
     }
-}
-
-fn path(spec: &WatchSpec) -> String {
-    let mut path = format!("/v1/health/service/{}?passing=1", percent_encode(spec.name.as_str()));
-    for tag in &spec.tags {
-        path.push_str(&format!("&tag={}", percent_encode(tag)));
-    }
-    if let Some(dc) = &spec.dc {
-        path.push_str(&format!("&dc={}", percent_encode(dc)));
-    }
-    if spec.stale {
-        path.push_str("&stale");
-    }
-    path
 }
 
 fn variable(name: &WatchName) -> OsString {
@@ -212,14 +190,6 @@ mod tests {
 
     fn spec() -> WatchSpec {
         crate::testing::watch("my-db")
-    }
-
-    #[test]
-    fn tags_and_datacenter_are_asked_for() {
-        assert_eq!(path(&spec()), "/v1/health/service/my-db?passing=1");
-        let tags = vec!["pro d&1".to_owned(), "rw".to_owned()];
-        let spec = WatchSpec { tags, dc: Some("dc2".to_owned()), stale: true, ..spec() };
-        assert_eq!(path(&spec), "/v1/health/service/my-db?passing=1&tag=pro%20d%261&tag=rw&dc=dc2&stale");
     }
 
     #[test]

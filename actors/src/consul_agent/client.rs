@@ -17,6 +17,7 @@ use futures_core::Stream as _;
 use super::connect::{Dialler, Endpoint};
 use super::tls::{self, TlsError};
 use super::wire::{InstanceReader, InstancesError};
+use crate::catalog::RequestError;
 use crate::policy::watch::Answer;
 use crate::spec::ConsulSpec;
 
@@ -50,38 +51,6 @@ pub enum ClientError {
         /// Why.
         cause: std::io::Error,
     },
-}
-
-/// Why a request was of no use.
-#[derive(Debug, thiserror::Error)]
-pub enum RequestError {
-    /// No connection.
-    #[error("{0}")]
-    Unsent(String),
-    /// No answer in time.
-    #[error("no answer within {}", crate::duration::go_format(*.0))]
-    Silent(Duration),
-    /// The connection or the answer broke.
-    #[error("{0}")]
-    Broken(String),
-    /// Consul said no.
-    #[error("{status}: {text}")]
-    Refused {
-        /// The status of the answer.
-        status: u16,
-        /// What it says.
-        text: String,
-    },
-    /// The answer makes no sense.
-    #[error(transparent)]
-    Senseless(#[from] InstancesError),
-}
-
-impl RequestError {
-    /// Whether somebody is there who knows what he does, but does not do it.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if (400..500).contains(status) && *status != 429)
-    }
 }
 
 /// The answer to a request.
@@ -205,9 +174,9 @@ impl ConsulClient {
             let index = response.headers().get("x-consul-index").and_then(|index| index.to_str().ok()?.parse().ok());
             let mut reader = InstanceReader::new();
             while let Some(piece) = next_piece(&mut response).await? {
-                reader.feed(&piece)?;
+                reader.feed(&piece).map_err(senseless)?;
             }
-            Ok(Answer { index, instances: reader.finish()? })
+            Ok(Answer { index, instances: reader.finish().map_err(senseless)? })
         };
         tokio::time::timeout(within, asking).await.unwrap_or(Err(RequestError::Silent(within)))
     }
@@ -263,6 +232,10 @@ fn describe(error: SendRequestError) -> RequestError {
         SendRequestError::Connect(other) => RequestError::Unsent(format!("cannot connect: {other}")),
         other => RequestError::Broken(other.to_string()),
     }
+}
+
+fn senseless(cause: InstancesError) -> RequestError {
+    RequestError::Broken(cause.to_string())
 }
 
 type Response = awc::ClientResponse;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::Supervisor;
-use crate::consul_agent::ConsulAgent;
 use crate::job::ReplaceCatalog;
 use crate::messages::{CatalogCommand, CatalogFinished, StopWatching};
 use crate::policy::job::Report;
@@ -15,7 +14,7 @@ use crate::spec::Spec;
 const LAST_WORDS: Duration = Duration::from_secs(30);
 
 /// Keeps a catalog that is no longer ours until it has forgotten our services, or has had the time to.
-struct Farewell(Addr<ConsulAgent>);
+struct Farewell(Recipient<CatalogCommand>);
 
 impl Actor for Farewell {
     type Context = Context<Self>;
@@ -82,7 +81,7 @@ impl Supervisor {
             let goes_on = self.policy.is_live(&job.name) && !self.reloads.policy.is_leaving(&job.name);
             if let (Some(address), true) = (self.jobs.get(&job.name), goes_on) {
                 self.advertise(job);
-                address.do_send(ReplaceCatalog(catalog.agent.clone().recipient()));
+                address.do_send(ReplaceCatalog(catalog.agent.clone()));
             }
         }
     }

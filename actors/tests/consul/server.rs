@@ -6,11 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use actix::prelude::*;
-use containerpilot_actors::consul_agent::{ConsulAgent, ConsulClient};
+use containerpilot_actors::catalog::{Beginning, Catalog};
 use containerpilot_actors::event::{Event, JobName};
 use containerpilot_actors::messages::{BusCommand, CatalogCommand, ReaperCommand};
 use containerpilot_actors::policy::job::Report;
-use containerpilot_actors::spec::{ConsulSpec, WatchSpec};
+use containerpilot_actors::spec::{CatalogSpec, ConsulSpec, WatchSpec};
 use containerpilot_actors::testing::{Probe, millis, probe, secs};
 use containerpilot_actors::watch::{WatchActor, WatchNeighbours};
 use serde_json::Value;
@@ -154,15 +154,15 @@ pub fn log() -> slog::Logger {
 
 /// The catalog's actor, as the supervisor starts it.
 pub struct Scene {
-    pub client: ConsulClient,
-    pub agent: Addr<ConsulAgent>,
+    catalog: Catalog,
+    pub agent: Recipient<CatalogCommand>,
 }
 
 impl Scene {
     pub fn new(spec: &ConsulSpec) -> Self {
-        let client = ConsulClient::new(spec).expect("a spec that can be used");
-        let agent = ConsulAgent::new(client.clone(), false, false, &log(), None).start();
-        Self { client, agent }
+        let beginning = Beginning { maintenance: false, inherited: false, log: &log(), guard: None };
+        let catalog = Catalog::start(&CatalogSpec::Consul(spec.clone()), beginning).expect("a spec that can be used");
+        Self { agent: catalog.agent.clone(), catalog }
     }
 
     pub fn passed(&self, name: &str) {
@@ -171,8 +171,8 @@ impl Scene {
 
     pub fn watch(&self, spec: &WatchSpec) -> Watching {
         let ((bus, events), (reaper, environment)) = (probe(), probe());
-        let neighbours = WatchNeighbours { reaper, bus, contacts: self.agent.clone().recipient() };
-        WatchActor::new(spec, self.client.clone(), neighbours, &log(), None).start();
+        let neighbours = WatchNeighbours { reaper, bus, contacts: self.catalog.contacts.clone() };
+        WatchActor::new(spec, self.catalog.source(spec), neighbours, &log(), None).start();
         Watching { events, environment }
     }
 }

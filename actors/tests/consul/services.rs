@@ -62,8 +62,8 @@ async fn what_was_lost_or_left_behind_is_mended() {
     scene.passed("web");
     server.until(secs(2), CHECK, |checks| status(checks) == "passing").await;
 
+    // A heartbeat that is under way may mend it as well as the next one.
     server.put("/v1/agent/service/deregister/web-host", serde_json::json!({})).await;
-    assert_eq!(status(&server.get(CHECK).await), "none");
     scene.passed("web");
     server.until(secs(2), CHECK, |checks| status(checks) == "passing").await;
 

@@ -1,0 +1,155 @@
+//! What all catalogs have in common: one message set, one actor that keeps services registered, one way to watch.
+//!
+//! A catalog is a `Registry`, which makes the requests of services, and an `InstanceSource` for each watch.
+
+mod agent;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures_core::future::LocalBoxFuture;
+use slog::Logger;
+
+pub use agent::CatalogAgent;
+
+use crate::consul_agent::{self, ConsulAgent, ConsulClient};
+use crate::guard::PanicGuard;
+use crate::messages::{CatalogCommand, CatalogContact};
+use crate::policy::service::{Answer, Request};
+use crate::policy::watch;
+use crate::spec::{CatalogSpec, ServiceSpec, WatchSpec};
+
+/// Why a request was of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// No connection.
+    #[error("{0}")]
+    Unsent(String),
+    /// No answer in time.
+    #[error("no answer within {}", crate::duration::go_format(*.0))]
+    Silent(Duration),
+    /// The connection or the answer broke.
+    #[error("{0}")]
+    Broken(String),
+    /// The catalog said no.
+    #[error("{status}: {text}")]
+    Refused {
+        /// The status of the answer.
+        status: u16,
+        /// What it says.
+        text: String,
+    },
+}
+
+impl RequestError {
+    /// Whether somebody is there who knows what he does, but does not do it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if (400..500).contains(status) && *status != 429)
+    }
+}
+
+/// What came of a request for a service.
+#[derive(Debug)]
+pub struct Outcome<M> {
+    /// For the policy.
+    pub answer: Answer,
+    /// For the log of outages; none if the catalog answered, whatever it was.
+    pub error: Option<RequestError>,
+    /// What to know at the next request for the same service.
+    pub memory: Option<M>,
+}
+
+impl<M> Outcome<M> {
+    /// The catalog answered.
+    pub fn of(answer: Answer, memory: Option<M>) -> Self {
+        Self { answer, error: None, memory }
+    }
+
+    /// It did not, or not as it should.
+    pub fn failed(error: RequestError, memory: Option<M>) -> Self {
+        let answer = if matches!(error, RequestError::Unsent(_)) { Answer::Unsent } else { Answer::Failed };
+        Self { answer, error: Some(error), memory }
+    }
+}
+
+/// The side of a catalog where services are registered. Clones share connections.
+pub trait Registry: Clone + Unpin + 'static {
+    /// The catalog's name in the log.
+    const NAME: &'static str;
+    /// What is known of a service from one request to the next.
+    type Memory: Clone + Unpin + 'static;
+
+    /// Makes one request; it may be dropped at any time. It has a deadline of its own.
+    fn make(
+        &self,
+        spec: ServiceSpec,
+        memory: Option<Self::Memory>,
+        request: Request,
+    ) -> impl Future<Output = Outcome<Self::Memory>> + 'static;
+}
+
+/// The side of a catalog where a watch looks.
+pub trait InstanceSource {
+    /// The healthy instances now; with the index of an earlier answer, as soon as they may be others, or after a while. It may
+    /// be dropped at any time. It has a deadline of its own.
+    fn ask(&mut self, index: Option<u64>) -> LocalBoxFuture<'static, Result<watch::Answer, RequestError>>;
+}
+
+/// Makes the source of a watch.
+type Looks = dyn Fn(&WatchSpec) -> Box<dyn InstanceSource>;
+
+/// A catalog that is there to be told of services, and to be watched.
+#[derive(Clone)]
+pub struct Catalog {
+    /// Takes what services have to say.
+    pub agent: Recipient<CatalogCommand>,
+    /// Keeps the log of outages.
+    pub contacts: Recipient<CatalogContact>,
+    looks: Rc<Looks>,
+}
+
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Catalog").finish_non_exhaustive()
+    }
+}
+
+/// What a catalog's actor is told when it starts.
+#[derive(Debug)]
+pub struct Beginning<'a> {
+    /// Whether the process is in maintenance.
+    pub maintenance: bool,
+    /// Whether it takes over from one that died.
+    pub inherited: bool,
+    /// Ours.
+    pub log: &'a Logger,
+    /// Tells if it dies of a panic.
+    pub guard: Option<PanicGuard>,
+}
+
+impl Catalog {
+    /// Starts the catalog's actor. An error is for people: the catalog cannot be asked as configured.
+    pub fn start(spec: &CatalogSpec, beginning: Beginning<'_>) -> Result<Self, String> {
+        match spec {
+            CatalogSpec::Consul(consul) => {
+                let client = ConsulClient::new(consul).map_err(|cause| cause.to_string())?;
+                let agent = ConsulAgent::new(client.clone(), beginning).start();
+                Ok(Self::new(&agent, move |watch| Box::new(consul_agent::Watching::new(client.clone(), watch))))
+            }
+        }
+    }
+
+    fn new<R: Registry>(
+        agent: &Addr<CatalogAgent<R>>,
+        looks: impl Fn(&WatchSpec) -> Box<dyn InstanceSource> + 'static,
+    ) -> Self {
+        let (agent, contacts) = (agent.clone().recipient(), agent.clone().recipient());
+        Self { agent, contacts, looks: Rc::new(looks) }
+    }
+
+    /// Where this watch looks.
+    pub fn source(&self, watch: &WatchSpec) -> Box<dyn InstanceSource> {
+        (self.looks)(watch)
+    }
+}

@@ -24,8 +24,8 @@ use crate::health_check::{HealthCheckActor, ReportTo};
 use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
 use crate::journal::Journal;
 use crate::messages::{
-    ActorId, ActorPanicked, AddressChanged, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand,
-    ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery,
+    ActorId, ActorPanicked, AddressChanged, AllEnded, BusCommand, CatalogCommand, CatalogEntry, CatalogFinished,
+    CheckCommand, ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery,
     ReaperCommand, Serves, StopWatching, SupervisorCommand, WatchEntry,
 };
 use crate::metrics::Metrics;
@@ -107,6 +107,8 @@ pub struct Supervisor {
     core: Option<Core>,
     pick_address: PickAddress,
     catalog: Option<Catalog>,
+    /// Why there is none although one is configured.
+    unusable_catalog: Option<String>,
     addresses: Option<Addr<AddressWatcher>>,
     jobs: HashMap<JobName, Addr<JobActor>>,
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
@@ -148,6 +150,7 @@ impl Supervisor {
             core: None,
             pick_address,
             catalog: None,
+            unusable_catalog: None,
             addresses: None,
             jobs: HashMap::new(),
             checks: HashMap::new(),
@@ -294,13 +297,15 @@ impl Supervisor {
 
     /// Without a catalog, or with one that cannot be asked, jobs run all the same.
     fn start_catalog(&mut self, inherited: bool, ctx: &Context<Self>) {
+        self.unusable_catalog = None;
         let Some(spec) = &self.spec.catalog else { return };
         let guard = Self::guard(ActorId::Catalog, ctx);
         let beginning = Beginning { maintenance: self.maintenance, inherited, log: &self.log, guard };
         let catalog = match Catalog::start(spec, beginning) {
             Ok(catalog) => catalog,
             Err(reason) => {
-                error!(self.log, "cannot ask the catalog, services are not registered"; "reason" => reason);
+                error!(self.log, "cannot ask the catalog, services are not registered"; "reason" => &reason);
+                self.unusable_catalog = Some(reason);
                 return;
             }
         };
@@ -593,6 +598,11 @@ impl Handler<OverviewQuery> for Supervisor {
             jobs: self.spec.jobs.iter().map(entry).collect(),
             watches: watches.collect(),
             telemetry: self.spec.telemetry.as_ref().map(|telemetry| telemetry.service.clone()),
+            catalog: match (&self.catalog, &self.unusable_catalog) {
+                (Some(catalog), _) => CatalogEntry::Known(catalog.status.clone()),
+                (None, Some(reason)) => CatalogEntry::Unusable(reason.clone()),
+                (None, None) => CatalogEntry::NotConfigured,
+            },
             maintenance: self.maintenance,
             ending: self.policy.is_closing(),
         }

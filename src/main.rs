@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use containerpilot_actors::addresses::Host;
+use containerpilot_actors::control::where_it_answers;
 use containerpilot_actors::nearest::nearest;
 
 use boot::BootError;
@@ -82,12 +83,12 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
         Command::Validate => return Ok(validated(&load(&source()?, &environment)?)),
         Command::Request(request) => {
             let loaded = load(&source()?, &environment)?;
-            let answer = client::send(&request, &loaded.spec.control.socket)?;
+            let answer = client::send(&request, &where_it_answers(&loaded.spec.control))?;
             return carried_out(&request, &answer);
         }
         Command::Query(query) => {
             let loaded = load(&source()?, &environment)?;
-            return answered(&query, &loaded.spec.control.socket);
+            return answered(&query, &where_it_answers(&loaded.spec.control));
         }
         Command::Run => {
             let source = source()?;

@@ -3,7 +3,8 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -289,6 +290,63 @@ fn a_dry_run_changes_nothing_and_a_reload_what_it_said() {
     std::fs::write(&path, "{ jobs: [").unwrap();
     assert_eq!(local(&pilot.folder.join("socket"), "POST", "/v3/reload", "").0, 422);
     assert_eq!(get(&pilot, "/v3/jobs/other").0, 200);
+}
+
+/// Runs a script with `/run` read-only, and this `/tmp`, in a mount namespace of its own; what it says.
+fn without_run(tmp: &Path, script: &str) -> String {
+    let mounted = format!("mount -t tmpfs -o ro none /run && mount --bind $F /tmp && cd /tmp && {{ {script}\n}}");
+    let output = Command::new("timeout")
+        .args(["60", "unshare", "--mount", "--map-root-user", "sh", "-c", &mounted])
+        .env("F", tmp)
+        .env("BINARY", env!("CARGO_BIN_EXE_containerpilot"))
+        .env("CONTAINERPILOT", "/tmp/app.json5")
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let said = text(output.stdout) + &text(output.stderr);
+    assert!(output.status.success(), "this test needs a mount namespace (unshare, root or user namespaces): {said}");
+    said
+}
+
+const QUIET: &str = "{ stopTimeout: 1, jobs: [{ name: 'a', exec: ['sh', '-c', 'echo > up; exec sleep 1000'] }] }";
+
+#[test]
+fn where_there_is_no_default_place_both_sides_find_another() {
+    let tmp = crate::pilot::folder();
+    std::fs::write(tmp.join("app.json5"), QUIET).unwrap();
+    let said = without_run(
+        &tmp,
+        "$BINARY > log 2>&1 & pid=$!
+         until $BINARY -ping 2> /dev/null; do sleep 0.05; done
+         stat -c '%F %a' containerpilot-0 containerpilot-0/containerpilot.socket
+         $BINARY -job a; kill $pid; wait $pid; echo ended $?; ls containerpilot-0; cat log",
+    );
+    assert!(said.starts_with("ok\ndirectory 700\nsocket 600\na runs; "), "{said}");
+    assert!(said.contains("\nended 0\n") && said.contains("cannot make the control socket"), "{said}");
+    assert!(said.contains("instead=\"/tmp/containerpilot-0/containerpilot.socket\""), "{said}");
+    std::fs::remove_dir_all(tmp).unwrap();
+}
+
+#[test]
+fn a_place_that_others_may_write_to_is_used_by_neither_side() {
+    let tmp = crate::pilot::folder();
+    std::fs::write(tmp.join("app.json5"), QUIET).unwrap();
+    // Somebody was faster, and waits for our secrets.
+    let folder = tmp.join("containerpilot-0");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let trap = UnixListener::bind(folder.join("containerpilot.socket")).unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let said = without_run(
+        &tmp,
+        "$BINARY > log 2>&1 & pid=$!
+         until test -e up && grep -q cannot log; do sleep 0.05; done
+         $BINARY -putenv SECRET=1; echo refused $?; kill $pid; wait $pid; cat log",
+    );
+    assert!(said.contains("refused 1\n") && said.contains("`/var/run/containerpilot.socket`"), "{said}");
+    assert!(!said.contains("instead="), "{said}");
+    assert!(trap.accept().is_err());
+    std::fs::remove_dir_all(tmp).unwrap();
 }
 
 #[test]

@@ -29,7 +29,7 @@ use crate::sys;
 
 pub(crate) use logs::{LogSource, log_events};
 pub(crate) use requests::events;
-pub use socket::{Socket, SocketError, fallback_path};
+pub use socket::{Socket, SocketError, fallback_path, where_it_answers};
 
 /// How long to wait until a socket that could not be made is tried again.
 const RETRY: Duration = Duration::from_secs(1);

@@ -3,14 +3,16 @@
 //! A viewer who does not read is let go once its queue is full, so viewers cost nobody anything.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{self, Poll};
 
 use actix::prelude::*;
-use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::event::Event;
 use crate::guard::PanicGuard;
+use crate::http::Source;
 use crate::messages::{Follow, Followed};
 use crate::output::stamp_nanos;
 
@@ -25,7 +27,7 @@ pub struct Journal {
     /// Each with its number and time; made ready to be sent when somebody wants to see it.
     kept: VecDeque<(u64, String, Event)>,
     last: u64,
-    viewers: Vec<mpsc::Sender<Bytes>>,
+    viewers: Vec<mpsc::Sender<Arc<[u8]>>>,
     _guard: Option<PanicGuard>,
 }
 
@@ -55,7 +57,7 @@ impl Journal {
         self.kept.push_back((self.last, time, event));
     }
 
-    fn follow(&mut self, replay: usize, after: u64) -> mpsc::Receiver<Bytes> {
+    fn follow(&mut self, replay: usize, after: u64) -> mpsc::Receiver<Arc<[u8]>> {
         // Those that have gone are noticed when something happens, which may be long.
         self.viewers.retain(|viewer| !viewer.is_closed());
         let (viewer, frames) = mpsc::channel(KEPT + AHEAD);
@@ -70,7 +72,13 @@ impl Journal {
     }
 }
 
-fn frame(id: u64, time: &str, event: &Event) -> Bytes {
+impl Source for Followed {
+    fn poll_append(&mut self, cx: &mut task::Context<'_>, piece: &mut Vec<u8>) -> Poll<bool> {
+        self.0.poll_recv(cx).map(|frame| frame.inspect(|frame| piece.extend_from_slice(frame)).is_some())
+    }
+}
+
+fn frame(id: u64, time: &str, event: &Event) -> Arc<[u8]> {
     let body = EventBody { id, time, code: event.code.to_string(), source: event.source.to_string() };
     let json = serde_json::to_string(&body).expect("plain structs of text and numbers are always JSON");
     format!("id: {id}\ndata: {json}\n\n").into_bytes().into()
@@ -100,7 +108,7 @@ impl Handler<Follow> for Journal {
 mod tests {
     use super::*;
 
-    fn ids(frames: &mut mpsc::Receiver<Bytes>) -> Vec<u64> {
+    fn ids(frames: &mut mpsc::Receiver<Arc<[u8]>>) -> Vec<u64> {
         let mut ids = Vec::new();
         while let Ok(frame) = frames.try_recv() {
             let text = String::from_utf8(frame.to_vec()).unwrap();

@@ -4,14 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixListener;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{self, Poll};
 use std::time::Duration;
 
 use actix::prelude::*;
-use bytes::Bytes;
-use futures_core::Stream;
 use tokio::sync::mpsc;
 
 use crate::catalog::RequestError;
@@ -286,15 +282,7 @@ pub struct Follow {
 
 /// Events as they happen, ready to be sent to a viewer.
 #[derive(Debug)]
-pub struct Followed(pub mpsc::Receiver<Bytes>);
-
-impl Stream for Followed {
-    type Item = Bytes;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Bytes>> {
-        self.0.poll_recv(cx)
-    }
-}
+pub struct Followed(pub mpsc::Receiver<Arc<[u8]>>);
 
 /// The other jobs are others now.
 #[derive(Clone, Debug, Message)]

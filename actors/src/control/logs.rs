@@ -1,18 +1,15 @@
 //! The lines of a job, as JSON: the last ones, and on request those that come.
 
 use std::borrow::Cow;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix::prelude::*;
-use bytes::Bytes;
-use futures_core::Stream;
 use serde::Serialize;
 
 use super::jobs::{no_such_job, refused};
 use crate::event::Owner;
-use crate::http::{EVENT_STREAM, JSON_LINES, Reply, Request};
+use crate::http::{EVENT_STREAM, JSON_LINES, Reply, Request, Source};
 use crate::messages::OverviewQuery;
 use crate::output::{Followed, Lines, Pump, TailLine};
 use crate::overview::{self, NoAnswer};
@@ -60,8 +57,11 @@ pub(super) async fn logs(name: &str, request: &Request, source: LogSource<'_>) -
     }
     match actix::clock::timeout(PATIENCE, source.pump.tail(owner, count)).await {
         Ok(lines) => {
-            let bodies = lines.into_iter().map(|line| body(&Followed::Line(line), Framing::Lines));
-            Reply::new(200, JSON_LINES, bodies.collect::<String>().into_bytes())
+            let mut body = Vec::new();
+            for line in lines {
+                append(&Followed::Line(line), Framing::Lines, &mut body);
+            }
+            Reply::new(200, JSON_LINES, body)
         }
         Err(_) => refused(504, "no answer in time: whoever reads our log is slow, and this answer waits for it, too"),
     }
@@ -109,26 +109,26 @@ struct Bodies {
     framing: Framing,
 }
 
-impl Stream for Bodies {
-    type Item = Bytes;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+impl Source for Bodies {
+    fn poll_append(&mut self, cx: &mut Context<'_>, piece: &mut Vec<u8>) -> Poll<bool> {
         let next = ready!(self.lines.poll_next(cx));
-        Poll::Ready(next.map(|next| body(&next, self.framing).into()))
+        Poll::Ready(next.inspect(|next| append(next, self.framing, piece)).is_some())
     }
 }
 
-fn body(next: &Followed, framing: Framing) -> String {
-    let json = match next {
+fn append(next: &Followed, framing: Framing, piece: &mut Vec<u8>) {
+    let (before, after): (&[u8], &[u8]) = match framing {
+        Framing::Lines => (b"", b"\n"),
+        Framing::Events => (b"data: ", b"\n\n"),
+    };
+    piece.extend_from_slice(before);
+    let written = match next {
         Followed::Line(TailLine { time, pid, stream, text }) => {
             let msg = String::from_utf8_lossy(text);
-            serde_json::to_string(&LineBody { time, pid: *pid, stream: stream.word(), msg })
+            serde_json::to_writer(&mut *piece, &LineBody { time, pid: *pid, stream: stream.word(), msg })
         }
-        Followed::Lost(count) => serde_json::to_string(&LostBody { lost: *count }),
+        Followed::Lost(count) => serde_json::to_writer(&mut *piece, &LostBody { lost: *count }),
     };
-    let json = json.expect("plain structs of text and numbers are always JSON");
-    match framing {
-        Framing::Lines => json + "\n",
-        Framing::Events => format!("data: {json}\n\n"),
-    }
+    written.expect("plain structs of text and numbers are always JSON, and memory takes them");
+    piece.extend_from_slice(after);
 }

@@ -11,12 +11,8 @@ mod server;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
-
-use bytes::Bytes;
-use futures_core::Stream;
 
 pub use request::{Problem, Progress, Request, RequestReader, percent_encode};
 pub use server::{Listener, Server};
@@ -30,9 +26,6 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// So many clients are served at a time; one more takes the place of the one that is slowest to ask.
 pub const MOST_CLIENTS: usize = 256;
 
-/// Pieces of an answer that goes on and on are sent together, up to so much.
-const GATHERED: usize = 16 * 1024;
-
 /// Text, as 3.8 sends it.
 pub const TEXT: &str = "text/plain; charset=utf-8";
 /// Server-sent events.
@@ -42,45 +35,31 @@ pub const JSON: &str = "application/json";
 /// A JSON object a line.
 pub const JSON_LINES: &str = "application/x-ndjson";
 
+/// A body that goes on and on.
+pub trait Source {
+    /// Appends a little more to a piece of the body; false at the end, and from then on.
+    fn poll_append(&mut self, cx: &mut Context<'_>, piece: &mut Vec<u8>) -> Poll<bool>;
+}
+
 /// What a body is made of.
-#[derive(Debug)]
 pub enum Body {
     /// All of it.
     Whole(Cow<'static, [u8]>),
     /// Piece after piece, until there are no more or the client is gone.
     Stream {
-        /// Asked for the next piece when the client has taken the last one.
-        pieces: Pieces,
+        /// Asked for more when the client has taken what was there.
+        source: Box<dyn Source>,
         /// What means nothing, to learn now and then whether anybody is still there.
         heartbeat: &'static [u8],
     },
 }
 
-/// A body that goes on and on.
-pub struct Pieces(pub Pin<Box<dyn Stream<Item = Bytes>>>);
-
-impl Pieces {
-    /// What is there by now, in one piece of a bounded size; waits if nothing is. None at the end.
-    pub async fn next(&mut self) -> Option<Vec<u8>> {
-        let mut gathered = Vec::new();
-        std::future::poll_fn(|cx| {
-            while gathered.len() < GATHERED {
-                match self.0.as_mut().poll_next(cx) {
-                    Poll::Ready(Some(piece)) => gathered.extend_from_slice(&piece),
-                    Poll::Ready(None) | Poll::Pending if !gathered.is_empty() => break,
-                    Poll::Ready(None) => return Poll::Ready(None),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-            Poll::Ready(Some(std::mem::take(&mut gathered)))
-        })
-        .await
-    }
-}
-
-impl fmt::Debug for Pieces {
+impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pieces")
+        match self {
+            Self::Whole(body) => f.debug_tuple("Whole").field(&body.len()).finish(),
+            Self::Stream { .. } => f.write_str("Stream"),
+        }
     }
 }
 
@@ -119,10 +98,10 @@ impl Reply {
     }
 
     /// A body that goes on and on, of server-sent events or of lines.
-    pub fn stream(content_type: &'static str, pieces: impl Stream<Item = Bytes> + 'static) -> Self {
+    pub fn stream(content_type: &'static str, source: impl Source + 'static) -> Self {
         // A comment, or an empty line.
         let heartbeat: &[u8] = if content_type == EVENT_STREAM { b":\n\n" } else { b"\n" };
-        let body = Body::Stream { pieces: Pieces(Box::pin(pieces)), heartbeat };
+        let body = Body::Stream { source: Box::new(source), heartbeat };
         Self { status: 200, content_type, headers: "Cache-Control: no-store\r\n", body }
     }
 }

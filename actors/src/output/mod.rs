@@ -4,6 +4,7 @@
 //! that write slow down; events and signals never notice. Not here: what our own records look like (`src/logging.rs`).
 
 mod encode;
+mod follow;
 mod lines;
 mod object;
 mod pump;
@@ -20,8 +21,9 @@ use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
 pub use encode::{Stream, encode_json_string, encode_text_value, stamp_nanos, stamp_seconds};
+pub use follow::{Followed, Lines};
 pub use sink::Sink;
-pub use tail::{Followed, Lines, TailLine};
+pub use tail::TailLine;
 
 use crate::event::{Owner, RunId};
 use crate::messages::RunReport;
@@ -78,7 +80,7 @@ enum Command {
     /// Too much news waits.
     Look,
     Tail(Owner, usize, oneshot::Sender<Vec<TailLine>>),
-    Follow(Owner, usize, tail::Follower),
+    Follow(Owner, usize, follow::Follower),
     Counts(oneshot::Sender<LogCounts>),
     /// Say when all that came before is written.
     Flush(oneshot::Sender<()>),
@@ -202,7 +204,7 @@ impl Pump {
     /// over restarts, and may begin before the first run. Nobody waits for a slow follower: it loses lines, and is told how
     /// many. They end with the pump.
     pub fn follow(&self, owner: Owner, count: usize) -> Lines {
-        let (follower, lines) = tail::Follower::new();
+        let (follower, lines) = follow::Follower::new();
         self.send(Command::Follow(owner, count, follower));
         lines
     }

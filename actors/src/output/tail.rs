@@ -1,14 +1,9 @@
 //! The last lines of one job or check, kept in memory, and those who follow it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
-
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 
 use super::encode::{Stream, stamp_of};
+use super::follow::{Follower, Followers};
 use super::lines::without_cr;
 
 /// How many lines are kept.
@@ -17,12 +12,6 @@ const LINES: usize = 100;
 const BYTES: usize = 16 * 1024;
 /// Of a longer line only its beginning is kept, so that it leaves room for others.
 const LINE: usize = 4096;
-/// How many lines may wait for a follower.
-const MOST_LINES: usize = 1024;
-/// How many bytes of them, unless it is one line alone.
-const MOST_BYTES: usize = 128 * 1024;
-/// What a line that waits takes besides its text, more or less.
-const OVERHEAD: usize = 64;
 
 /// A line as its job wrote it, without its newline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,15 +26,6 @@ pub struct TailLine {
     pub text: Vec<u8>,
 }
 
-/// What somebody who follows a job is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Followed {
-    /// The next line.
-    Line(TailLine),
-    /// So many lines are missing here: the follower was too slow.
-    Lost(u64),
-}
-
 /// What all lines of one piece of output have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
@@ -55,71 +35,10 @@ pub struct Origin {
     pub stream: Stream,
 }
 
-impl Followed {
-    fn size(&self) -> usize {
-        match self {
-            Self::Line(line) => Self::size_of(line),
-            Self::Lost(_) => 0,
-        }
-    }
-
-    fn size_of(line: &TailLine) -> usize {
-        line.text.len() + OVERHEAD
-    }
-}
-
-/// Where somebody who follows a job gets its lines from. What waits in it is bounded.
-#[derive(Debug)]
-pub struct Lines {
-    lines: mpsc::Receiver<Followed>,
-    state: Arc<FollowState>,
-}
-
-#[derive(Debug, Default)]
-struct FollowState {
-    /// How many bytes wait.
-    waiting: AtomicUsize,
-    /// How many lines are missing behind those that wait.
-    lost: AtomicU64,
-}
-
-impl Lines {
-    /// The next line, or that some are missing. None when there is no pump any more.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Followed>> {
-        if let Poll::Ready(next) = self.lines.poll_recv(cx) {
-            let size = next.as_ref().map_or(0, Followed::size);
-            self.state.waiting.fetch_sub(size, Ordering::Relaxed);
-            return Poll::Ready(next);
-        }
-        // The job may be silent for long.
-        if self.lines.is_empty() {
-            let lost = self.state.lost.swap(0, Ordering::Relaxed);
-            if lost > 0 {
-                return Poll::Ready(Some(Followed::Lost(lost)));
-            }
-        }
-        Poll::Pending
-    }
-
-    /// See `poll_next`.
-    pub async fn next(&mut self) -> Option<Followed> {
-        std::future::poll_fn(|cx| self.poll_next(cx)).await
-    }
-}
-
-/// The pump's end of it.
-#[derive(Debug)]
-pub struct Follower {
-    lines: mpsc::Sender<Followed>,
-    state: Arc<FollowState>,
-}
-
-impl Follower {
-    /// Both ends.
-    pub fn new() -> (Self, Lines) {
-        let (sender, receiver) = mpsc::channel(MOST_LINES);
-        let state = Arc::new(FollowState::default());
-        (Self { lines: sender, state: state.clone() }, Lines { lines: receiver, state })
+impl Origin {
+    /// A line of this piece.
+    pub fn line(self, text: Vec<u8>) -> TailLine {
+        TailLine { time: stamp_of(self.at), pid: self.pid, stream: self.stream, text }
     }
 }
 
@@ -128,7 +47,7 @@ impl Follower {
 pub struct Tail {
     lines: VecDeque<(Origin, usize)>,
     bytes: VecDeque<u8>,
-    followers: Vec<Follower>,
+    followers: Followers,
 }
 
 impl Tail {
@@ -136,19 +55,26 @@ impl Tail {
     pub fn take(&mut self, origin: Origin, begun: &[u8], chunk: &[u8]) {
         let Some(end) = memchr::memrchr(b'\n', chunk) else { return };
         let whole = &chunk[..end];
-        let start = if self.followers.is_empty() { last_lines(whole) } else { 0 };
+        self.followers.tell(origin, begun, whole);
+        let start = last_lines(whole);
         let mut begun = if start == 0 { begun } else { b"" };
         let mut rest = &whole[start..];
         loop {
             let at = memchr::memchr(b'\n', rest);
-            self.push(origin, begun, without_cr(&rest[..at.unwrap_or(rest.len())]));
+            self.keep(origin, begun, without_cr(&rest[..at.unwrap_or(rest.len())]));
             let Some(at) = at else { return };
             (begun, rest) = (b"", &rest[at + 1..]);
         }
     }
 
-    /// Takes one line, in two pieces.
-    pub fn push(&mut self, origin: Origin, begun: &[u8], line: &[u8]) {
+    /// Takes a line that no newline ends.
+    pub fn push(&mut self, origin: Origin, line: &[u8]) {
+        self.followers.tell(origin, b"", line);
+        self.keep(origin, b"", line);
+    }
+
+    /// Keeps a line, which comes in two pieces.
+    fn keep(&mut self, origin: Origin, begun: &[u8], line: &[u8]) {
         let first = &begun[..begun.len().min(LINE)];
         let second = &line[..line.len().min(LINE - first.len())];
         let size = first.len() + second.len();
@@ -159,63 +85,29 @@ impl Tail {
         self.bytes.extend(first);
         self.bytes.extend(second);
         self.lines.push_back((origin, size));
-        if !self.followers.is_empty() {
-            self.tell(&line_of(origin, [begun, line].concat()));
-        }
     }
 
     /// The last `count` lines, the oldest first; fewer if no more are kept.
     pub fn last(&self, count: usize) -> Vec<TailLine> {
+        self.kept(count).map(|(origin, text)| origin.line(text)).collect()
+    }
+
+    fn kept(&self, count: usize) -> impl Iterator<Item = (Origin, Vec<u8>)> {
         let skipped = self.lines.len().saturating_sub(count);
         let mut at: usize = self.lines.iter().take(skipped).map(|(_, size)| size).sum();
-        let mut last = Vec::with_capacity(self.lines.len() - skipped);
-        for (origin, size) in self.lines.iter().skip(skipped) {
-            last.push(line_of(*origin, self.bytes.range(at..at + size).copied().collect()));
+        self.lines.iter().skip(skipped).map(move |(origin, size)| {
+            let text = self.bytes.range(at..at + size).copied().collect();
             at += size;
-        }
-        last
+            (*origin, text)
+        })
     }
 
     /// Sends the last `count` lines and all that follow.
-    pub fn follow(&mut self, count: usize, mut follower: Follower) {
-        self.followers.retain(|follower| !follower.lines.is_closed());
-        if self.last(count).iter().all(|line| follower.tell(line)) {
-            self.followers.push(follower);
-        }
+    pub fn follow(&mut self, count: usize, follower: Follower) {
+        let mut followers = std::mem::take(&mut self.followers);
+        followers.add(follower, self.kept(count));
+        self.followers = followers;
     }
-
-    fn tell(&mut self, line: &TailLine) {
-        self.followers.retain_mut(|follower| follower.tell(line));
-    }
-}
-
-impl Follower {
-    /// False if nobody is there any more.
-    fn tell(&mut self, line: &TailLine) -> bool {
-        let FollowState { waiting, lost } = &*self.state;
-        let size = Followed::size_of(line);
-        let full = waiting.load(Ordering::Relaxed);
-        if full > 0 && full + size > MOST_BYTES {
-            lost.fetch_add(1, Ordering::Relaxed);
-            return !self.lines.is_closed();
-        }
-        let missing = lost.swap(0, Ordering::Relaxed);
-        if missing > 0
-            && let Err(cause) = self.lines.try_send(Followed::Lost(missing))
-        {
-            lost.fetch_add(missing + 1, Ordering::Relaxed);
-            return matches!(cause, TrySendError::Full(_));
-        }
-        waiting.fetch_add(size, Ordering::Relaxed);
-        let Err(cause) = self.lines.try_send(Followed::Line(line.clone())) else { return true };
-        waiting.fetch_sub(size, Ordering::Relaxed);
-        lost.fetch_add(1, Ordering::Relaxed);
-        matches!(cause, TrySendError::Full(_))
-    }
-}
-
-fn line_of(origin: Origin, text: Vec<u8>) -> TailLine {
-    TailLine { time: stamp_of(origin.at), pid: origin.pid, stream: origin.stream, text }
 }
 
 /// Where the lines begin that are worth keeping.
@@ -236,8 +128,6 @@ fn last_lines(whole: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
-
     use super::*;
 
     const ORIGIN: Origin = Origin { at: 0, pid: 1, stream: Stream::Stdout };
@@ -276,46 +166,5 @@ mod tests {
         }
         assert_eq!(texts(&tail, 100), ["c", "d", "e", "f"].map(|letter| letter.repeat(LINE)));
         assert!(tail.bytes.capacity() <= 2 * BYTES);
-    }
-
-    #[test]
-    fn a_slow_follower_is_told_what_it_missed() {
-        let mut tail = Tail::default();
-        tail.take(ORIGIN, b"", b"before\n");
-        let (follower, mut lines) = Follower::new();
-        tail.follow(10, follower);
-        tail.take(ORIGIN, b"", numbers(0..1026).as_bytes());
-        assert_eq!([next(&mut lines), next(&mut lines)], ["before", "0"]);
-        tail.take(ORIGIN, b"", b"on\n");
-        for number in 1..1023 {
-            assert_eq!(next(&mut lines), number.to_string());
-        }
-        assert_eq!([next(&mut lines), next(&mut lines), next(&mut lines)], ["lost 3", "on", ""]);
-        drop(lines);
-        tail.take(ORIGIN, b"", b"gone\n");
-        assert!(tail.followers.is_empty());
-    }
-
-    #[test]
-    fn what_waits_for_a_follower_is_bounded_in_bytes() {
-        let mut tail = Tail::default();
-        let (follower, mut lines) = Follower::new();
-        tail.follow(0, follower);
-        let long = "x".repeat(MOST_BYTES);
-        tail.take(ORIGIN, b"", format!("{long}\n{long}\nshort\n").as_bytes());
-        // A line that is longer than what may wait comes all the same, if it is alone.
-        assert_eq!([next(&mut lines), next(&mut lines), next(&mut lines)], [long.as_str(), "lost 2", ""]);
-        tail.take(ORIGIN, b"", b"on\n");
-        assert_eq!([next(&mut lines), next(&mut lines)], ["on", ""]);
-        assert_eq!(lines.state.waiting.load(Ordering::Relaxed), 0);
-    }
-
-    /// What waits; nothing is an empty text.
-    fn next(lines: &mut Lines) -> String {
-        match lines.poll_next(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Some(Followed::Line(line))) => String::from_utf8(line.text).unwrap(),
-            Poll::Ready(Some(Followed::Lost(count))) => format!("lost {count}"),
-            Poll::Ready(None) | Poll::Pending => String::new(),
-        }
     }
 }

@@ -17,6 +17,7 @@ pub mod job;
 pub mod journal;
 pub mod messages;
 pub mod metrics;
+pub mod nearest;
 pub mod output;
 pub mod overview;
 pub mod policy;

@@ -13,3 +13,4 @@ mod problems;
 mod samples;
 mod telemetry;
 mod tidy;
+mod viewers;

@@ -15,7 +15,7 @@ pub use agent::CatalogAgent;
 
 use crate::consul_agent::{self, ConsulAgent, ConsulClient};
 use crate::guard::PanicGuard;
-use crate::messages::{CatalogCommand, CatalogContact};
+use crate::messages::{CatalogCommand, CatalogContact, CatalogStatusQuery};
 use crate::policy::service::{Answer, Request};
 use crate::policy::watch;
 use crate::spec::{CatalogSpec, ServiceSpec, WatchSpec};
@@ -106,6 +106,8 @@ pub struct Catalog {
     pub agent: Recipient<CatalogCommand>,
     /// Keeps the log of outages.
     pub contacts: Recipient<CatalogContact>,
+    /// Knows how registrations stand and requests went.
+    pub status: Recipient<CatalogStatusQuery>,
     looks: Rc<Looks>,
 }
 
@@ -144,8 +146,8 @@ impl Catalog {
         agent: &Addr<CatalogAgent<R>>,
         looks: impl Fn(&WatchSpec) -> Box<dyn InstanceSource> + 'static,
     ) -> Self {
-        let (agent, contacts) = (agent.clone().recipient(), agent.clone().recipient());
-        Self { agent, contacts, looks: Rc::new(looks) }
+        let (contacts, status) = (agent.clone().recipient(), agent.clone().recipient());
+        Self { agent: agent.clone().recipient(), contacts, status, looks: Rc::new(looks) }
     }
 
     /// Where this watch looks.

@@ -4,6 +4,7 @@
 //! that write slow down; events and signals never notice. Not here: what our own records look like (`src/logging.rs`).
 
 mod encode;
+mod follow;
 mod lines;
 mod object;
 mod pump;
@@ -20,8 +21,9 @@ use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
 pub use encode::{Stream, encode_json_string, encode_text_value, stamp_go_log, stamp_nanos, stamp_seconds};
+pub use follow::{Followed, Lines};
 pub use sink::Sink;
-pub use tail::{Followed, TailLine};
+pub use tail::TailLine;
 
 use crate::event::{Owner, RunId};
 use crate::messages::RunReport;
@@ -30,9 +32,6 @@ use crate::sys::{Errno, PipePoll};
 
 /// How many bytes of our own records may wait for a slow reader; more are dropped, and counted.
 const MOST_WAITING: usize = 1 << 20;
-
-/// How many lines may wait for somebody who follows a job.
-const FOLLOWED: usize = 1024;
 
 /// The output of a run.
 #[derive(Debug)]
@@ -81,7 +80,7 @@ enum Command {
     /// Too much news waits.
     Look,
     Tail(Owner, usize, oneshot::Sender<Vec<TailLine>>),
-    Follow(Owner, usize, mpsc::Sender<Followed>),
+    Follow(Owner, usize, follow::Follower),
     Counts(oneshot::Sender<LogCounts>),
     /// Say when all that came before is written.
     Flush(oneshot::Sender<()>),
@@ -201,13 +200,13 @@ impl Pump {
         answer.await.unwrap_or_default()
     }
 
-    /// The last lines as from `tail`, and then each line when it is written, whole, until the receiver is dropped. It goes on
+    /// The last lines as from `tail`, and then each line when it is written, whole, until they are dropped. It goes on
     /// over restarts, and may begin before the first run. Nobody waits for a slow follower: it loses lines, and is told how
-    /// many. The channel ends with the pump.
-    pub fn follow(&self, owner: Owner, count: usize) -> mpsc::Receiver<Followed> {
-        let (lines, follower) = mpsc::channel(FOLLOWED);
-        self.send(Command::Follow(owner, count, lines));
-        follower
+    /// many. They end with the pump.
+    pub fn follow(&self, owner: Owner, count: usize) -> Lines {
+        let (follower, lines) = follow::Follower::new();
+        self.send(Command::Follow(owner, count, follower));
+        lines
     }
 
     /// How much everybody has written and what was lost of it. For the time that it takes see `tail`; none when the pump has

@@ -150,7 +150,9 @@ impl Loop {
                 let lines = self.accounts.get(&owner).map(|account| account.tail.last(count));
                 reply.send(lines.unwrap_or_default()).unwrap_or_default();
             }
-            Command::Follow(owner, count, lines) => self.accounts.entry(owner).or_default().tail.follow(count, lines),
+            Command::Follow(owner, count, follower) => {
+                self.accounts.entry(owner).or_default().tail.follow(count, follower)
+            }
             Command::Counts(reply) => {
                 let of_owners = self.accounts.iter().map(|(owner, account)| (owner.clone(), account.counts));
                 let counts = LogCounts { of_owners: of_owners.collect(), lost: self.sink.lost() };

@@ -147,7 +147,7 @@ impl Recorder {
         let origin = Origin { at: self.encoder.tick(), pid: flow.who.pid, stream: flow.who.stream };
         let begun = flow.cutter.begun().bytes();
         if !begun.is_empty() {
-            account.tail.push(origin, b"", begun);
+            account.tail.push(origin, begun);
         }
         self.work(flow, account, &Does::Ends);
         account.streams = account.streams.saturating_sub(1);

@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::TelemetryNeighbours;
 use super::process::{self, Figures};
+use crate::control::{LogSource, log_events};
 use crate::event::Event;
 use crate::http::{JSON, Reply, Request};
-use crate::messages::{EventCounts, MetricsText};
+use crate::messages::{CatalogStatus, EventCounts, MetricsText};
 use crate::metrics::{CONTENT_TYPE, Exposition};
-use crate::overview::{self, JobReport, NoAnswer, Report};
+use crate::overview::{self, CatalogReport, JobReport, NoAnswer, Report};
 use crate::policy::job::Health;
 use crate::spec::ServiceSpec;
 use crate::status;
@@ -45,7 +46,14 @@ async fn page_part(path: &str, is_get: bool, request: &Request, neighbours: &Tel
             Err(NoAnswer) => Reply::status_only(503),
         },
         "/page/events" => crate::control::events(request, &neighbours.journal).await,
-        _ => Reply::status_only(404),
+        _ => match path.strip_prefix("/page/logs/") {
+            None | Some("") => Reply::status_only(404),
+            Some(_) if !is_get => Reply::status_only(405),
+            Some(name) => {
+                let source = LogSource { supervisor: &neighbours.supervisor, pump: &neighbours.pump };
+                log_events(name, request, source).await
+            }
+        },
     }
 }
 
@@ -70,6 +78,7 @@ async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
     events(counts, &mut exposition);
     watches(&report, &mut exposition);
     jobs(&report, &figures, &mut exposition);
+    catalog(&report.catalog, &mut exposition);
     let name = "containerpilot_event_loop_lag_seconds";
     exposition.family(name, "gauge", "how long the last scrape waited for the event loop to answer");
     exposition.sample(name, &[], lag.as_secs_f64());
@@ -166,6 +175,21 @@ fn watches(report: &Report, exposition: &mut Exposition) {
     }
 }
 
+/// What a catalog was asked: its name and the operations are words of ours, so there are few of them.
+fn catalog(report: &CatalogReport, exposition: &mut Exposition) {
+    let CatalogReport::Known(CatalogStatus { catalog, requests, .. }) = report else { return };
+    let name = "containerpilot_catalog_request_duration_seconds";
+    exposition.family(name, "histogram", "how long requests to the catalog take, but for those that wait for news");
+    for (operation, counts) in requests.iter().filter(|(_, counts)| !counts.durations.is_empty()) {
+        counts.durations.expose(exposition, name, &[("catalog", catalog), ("operation", operation)]);
+    }
+    let name = "containerpilot_catalog_request_errors_total";
+    exposition.family(name, "counter", "requests to the catalog that failed, or were not answered");
+    for (operation, counts) in requests {
+        exposition.sample(name, &[("catalog", catalog), ("operation", operation)], counts.errors as f64);
+    }
+}
+
 /// 3.8's words.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -199,7 +223,7 @@ impl<'a> ServiceBody<'a> {
 }
 
 async fn status(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
-    let Report { overview, jobs, watches } = overview::report(&neighbours.supervisor, |_| true).await?;
+    let Report { overview, jobs, watches, .. } = overview::report(&neighbours.supervisor, |_| true).await?;
     let mut body = StatusBody {
         version: env!("CARGO_PKG_VERSION"),
         jobs: Vec::new(),

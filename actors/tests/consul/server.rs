@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use containerpilot_actors::catalog::{Beginning, Catalog};
 use containerpilot_actors::event::{Event, JobName};
-use containerpilot_actors::messages::{BusCommand, CatalogCommand, ReaperCommand};
+use containerpilot_actors::messages::{BusCommand, CatalogCommand, CatalogStatus, CatalogStatusQuery, ReaperCommand};
 use containerpilot_actors::policy::job::Report;
 use containerpilot_actors::spec::{CatalogSpec, ConsulSpec, WatchSpec};
 use containerpilot_actors::testing::{Probe, millis, probe, secs};
@@ -167,6 +167,11 @@ impl Scene {
 
     pub fn passed(&self, name: &str) {
         self.agent.do_send(CatalogCommand::News(JobName::new(name), Report::Passed));
+    }
+
+    /// What the actor knows of its services and requests.
+    pub async fn status(&self) -> CatalogStatus {
+        self.catalog.status.send(CatalogStatusQuery).await.expect("it lives")
     }
 
     pub fn watch(&self, spec: &WatchSpec) -> Watching {

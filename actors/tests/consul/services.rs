@@ -1,6 +1,7 @@
 use containerpilot_actors::event::JobName;
-use containerpilot_actors::messages::{CatalogCommand, CatalogFinished};
+use containerpilot_actors::messages::{CatalogCommand, CatalogFinished, ServiceStatus};
 use containerpilot_actors::policy::job::Report;
+use containerpilot_actors::policy::service::Registration;
 use containerpilot_actors::spec::{InitialStatus, ServiceSpec, TaggedAddress, Weights};
 use containerpilot_actors::testing::{consul, probe, secs, service};
 
@@ -30,6 +31,10 @@ async fn a_service_is_registered_heartbeaten_and_taken_out() {
     scene.passed("web");
     let checks = server.until(secs(5), CHECK, |checks| checks["service:web-host"]["Output"] == "ok").await;
     assert_eq!(status(&checks), "passing");
+    let known = scene.status().await;
+    let web = ServiceStatus { registration: Registration::Registered, error: None };
+    assert_eq!((known.catalog, known.services.get("web")), ("consul", Some(&web)));
+    assert!(!known.requests["register"].durations.is_empty() && known.requests["register"].errors == 0);
     let seen = server.get("/v1/agent/service/web-host").await;
     assert_eq!((&seen["Tags"][1], &seen["Meta"]["version"]), (&"ü".into(), &"4".into()));
     assert_eq!((&seen["Weights"]["Passing"], &seen["TaggedAddresses"]["wan"]["Port"]), (&10.into(), &81.into()));
@@ -97,6 +102,9 @@ async fn the_end_does_not_wait_for_a_consul_that_is_away_and_has_nothing() {
     scene.agent.do_send(CatalogCommand::Advertise(service("web")));
     scene.passed("web");
     actix::clock::sleep(secs(1)).await;
+    let known = scene.status().await;
+    assert!(known.services["web"].error.as_ref().is_some_and(|error| error.contains("cannot connect")), "{known:?}");
+    assert!(known.requests.values().any(|counts| counts.errors > 0));
     let (recipient, mut finished) = probe::<CatalogFinished>();
     scene.agent.do_send(CatalogCommand::Finish(recipient));
     finished.next(secs(1)).await;

@@ -80,7 +80,7 @@ async fn a_follower_gets_the_last_lines_and_those_that_come() {
     std::fs::write(scene.folder.join("go"), "").unwrap();
     let mut got = Vec::new();
     while got.len() < 3 {
-        match lines.recv().await {
+        match lines.next().await {
             Some(Followed::Line(line)) => got.push(String::from_utf8(line.text).unwrap()),
             Some(Followed::Lost(count)) => panic!("lost {count}"),
             None => panic!("the pump has ended"),

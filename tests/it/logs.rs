@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::http::local;
 use crate::pilot::{Pilot, folder, said};
 
 /// A run to its end with JSON records.
@@ -234,6 +235,102 @@ fn jq_reads_every_record() {
     assert!(output.status.success());
     let want = "[\"a\",null,null,13]\n[\"a\",2,null,0]\n[\"a\",null,1,65536]\n[\"a\",null,2,34464]\n";
     assert_eq!(String::from_utf8(output.stdout).unwrap(), want);
+}
+
+/// Reloads with another `logging` block: the answer's status and body.
+fn relog(pilot: &Pilot, old: &str, new: &str) -> (u16, String) {
+    let path = pilot.folder.join("app.json5");
+    let (old, new) = (pilot.at_home(old), pilot.at_home(new));
+    let config = std::fs::read_to_string(&path).unwrap();
+    assert!(config.contains(&old), "{config}");
+    std::fs::write(&path, config.replace(&old, &new)).unwrap();
+    let (head, body) = (&pilot.folder.join("socket"), "");
+    local(head, "POST", "/v3/reload?json", body)
+}
+
+#[test]
+fn a_reload_changes_how_and_where_is_logged() {
+    let script = "echo before; until [ -e @/go ]; do sleep 0.02; done; echo after; \
+                  until [ -e @/rotated ]; do sleep 0.02; done; seq -s- 200 | head -c 300; echo; echo > @/said; sleep 100";
+    let mut pilot = Pilot::of(&format!(
+        "{{ control: {{ socket: '@/socket' }}, stopTimeout: 1, logging: {{ output: '@/first' }},
+            jobs: [ {{ name: 'a', exec: ['sh', '-c', '{script}'] }},
+                    {{ name: 'raw', exec: 'echo it is up', logging: {{ raw: true }} }} ] }}"
+    ));
+    pilot.says("it is up");
+    let text = |name: &str| std::fs::read_to_string(pilot.folder.join(name)).unwrap_or_default();
+    until("the first line is there", || text("first").contains(" before\n"));
+    let (status, _) =
+        relog(&pilot, "output: '@/first'", "output: '@/second', format: 'json', level: 'debug', maxLine: 256");
+    assert_eq!(status, 200);
+    pilot.send(Signal::SIGHUP);
+    until("debug is shown", || text("second").contains("event: {Signal SIGHUP}"));
+    File::create(pilot.folder.join("go")).unwrap();
+    until("the second line is there", || text("second").contains("\"after\""));
+    std::fs::rename(pilot.folder.join("second"), pilot.folder.join("second.1")).unwrap();
+    pilot.send(Signal::SIGUSR1);
+    until("the new file is reopened", || pilot.folder.join("second").exists());
+    File::create(pilot.folder.join("rotated")).unwrap();
+    until("the long line is there", || text("second").contains("\"partial_last\":true"));
+    let old = text("first");
+    assert!(old.contains("reloading") && old.contains("settings=logging") && !old.contains("after"), "{old}");
+    let records: Vec<Value> = (text("second.1") + &text("second"))
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect();
+    let said = messages(&records, "a");
+    assert_eq!((said[0], said[1].len(), said[2].len()), ("after", 256, 44));
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_refuses_the_reload() {
+    let mut pilot = Pilot::of(
+        "{ control: { socket: '@/socket' }, stopTimeout: 1, logging: { level: 'info' },
+           jobs: [ { name: 'a', exec: ['sh', '-c', 'echo up; until [ -e @/go ]; do sleep 0.02; done; echo still here; sleep 100'] } ] }",
+    );
+    pilot.says("up");
+    // What the config's check finds is told with its place, what only opening shows without.
+    for (output, problem) in [
+        ("@/nosuch/log", "logging.output: cannot write to"),
+        ("/proc/log", "cannot open the log `/proc/log`: No such file or directory"),
+    ] {
+        let (status, body) = relog(&pilot, "level: 'info'", &format!("output: '{output}', format: 'json'"));
+        assert!(status == 422 && body.contains(problem), "{status}: {body}");
+        relog(&pilot, &format!("output: '{output}', format: 'json'"), "level: 'info'");
+    }
+    File::create(pilot.folder.join("go")).unwrap();
+    assert!(!pilot.says("still here").starts_with('{'));
+    let path = pilot.folder.join("app.json5");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace("level: 'info'", &pilot.at_home("output: '@/log'"))).unwrap();
+    let (status, body) = local(&pilot.folder.join("socket"), "POST", "/v3/reload?dry-run", "");
+    assert!(status == 200 && body.contains("\"settings\":[\"logging\"]"), "{status}: {body}");
+    assert!(!pilot.folder.join("log").exists());
+}
+
+#[test]
+fn a_flood_is_whole_and_in_order_over_a_change_of_the_log() {
+    let pilot = Pilot::of(
+        "{ control: { socket: '@/socket' }, logging: { output: '@/first' },
+           jobs: [ { name: 'a', exec: ['sh', '-c', 'i=0; until [ -e @/enough ]; do seq $i $((i + 999)); i=$((i + 1000)); done; seq $i $((i + 9)); echo end'] } ] }",
+    );
+    let size = |name: &str| std::fs::metadata(pilot.folder.join(name)).map_or(0, |file| file.len());
+    until("the flood has begun", || size("first") > 100_000);
+    assert_eq!(relog(&pilot, "output: '@/first'", "output: '@/second', format: 'text'").0, 200);
+    until("the flood goes on", || size("second") > 100_000);
+    File::create(pilot.folder.join("enough")).unwrap();
+    let text = |name: &str| std::fs::read_to_string(pilot.folder.join(name)).unwrap();
+    until("the flood is over", || text("second").contains("msg=end "));
+    let mut lines = said(&text("first").lines().map(str::to_owned).collect::<Vec<_>>());
+    lines.extend(text("second").lines().filter_map(|line| {
+        let (message, _) = line.split_once("msg=")?.1.split_once(" job=a pid=")?;
+        Some(message.to_owned())
+    }));
+    assert_eq!(lines.pop().as_deref(), Some("end"));
+    for (number, line) in lines.iter().enumerate() {
+        assert_eq!(*line, number.to_string());
+    }
+    assert_eq!(pilot.end().0, Some(0));
 }
 
 fn rsyslog_reads(folder: &Path) -> String {

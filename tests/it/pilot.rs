@@ -65,6 +65,11 @@ impl Pilot {
         Self { folder, child, lines, seen: Vec::new() }
     }
 
+    /// The text with the test's own folder for each `@`.
+    pub fn at_home(&self, text: &str) -> String {
+        text.replace('@', self.folder.to_str().unwrap())
+    }
+
     /// Waits for a line that holds these words.
     pub fn says(&mut self, words: &str) -> String {
         let deadline = Instant::now() + LIMIT;

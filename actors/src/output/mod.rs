@@ -13,19 +13,19 @@ mod tail;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
 pub use encode::{Stream, encode_json_string, encode_text_value, stamp_nanos, stamp_seconds};
-pub use sink::Sink;
+pub use sink::{OpenError, Sink};
 pub use tail::{Followed, TailLine};
 
 use crate::event::{Owner, RunId};
 use crate::messages::RunReport;
-use crate::spec::{LoggingSpec, OutputSpec};
+use crate::spec::{LogFormat, LogLevel, LoggingSpec, OutputSpec};
 use crate::sys::{Errno, PipePoll};
 
 /// How many bytes of our own records may wait for a slow reader; more are dropped, and counted.
@@ -77,6 +77,8 @@ pub struct LogCounts {
 #[derive(Debug)]
 enum Command {
     Record(Vec<u8>),
+    /// From here on the log is another one; where it goes stays without a sink.
+    Configure(LoggingSpec, Option<Sink>),
     Reopen,
     /// Too much news waits.
     Look,
@@ -100,6 +102,24 @@ enum News {
 /// So much news may wait until the pump is woken for it: pipes that are held in silence wake nobody.
 const MUCH_NEWS: usize = 32;
 
+/// How our own records look by now. They are made by whoever has something to say, so that the pump gets bytes only.
+#[derive(Debug)]
+struct Manner {
+    format: AtomicU8,
+    least: AtomicU8,
+}
+
+impl Manner {
+    fn new(spec: &LoggingSpec) -> Self {
+        Self { format: AtomicU8::new(spec.format as u8), least: AtomicU8::new(spec.level as u8) }
+    }
+
+    fn set(&self, spec: &LoggingSpec) {
+        self.format.store(spec.format as u8, Ordering::Relaxed);
+        self.least.store(spec.level as u8, Ordering::Relaxed);
+    }
+}
+
 /// A handle to the pump. Nothing here ever blocks.
 #[derive(Clone, Debug)]
 pub struct Pump {
@@ -111,6 +131,7 @@ pub struct Pump {
     unseen: Arc<AtomicUsize>,
     waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicUsize>,
+    manner: Arc<Manner>,
 }
 
 impl Pump {
@@ -126,6 +147,7 @@ impl Pump {
             unseen: Arc::default(),
             waiting: Arc::default(),
             dropped: Arc::default(),
+            manner: Arc::new(Manner::new(spec)),
         };
         let inbox = pump::Inbox {
             commands: receiver,
@@ -171,6 +193,24 @@ impl Pump {
     pub fn ended_with_last_words(&self, owner: Owner, run: RunId, report: Recipient<RunReport>) {
         self.tell(News::Ended(owner, run, Some(report)));
         self.send(Command::Look);
+    }
+
+    /// Whether our own records of this level are written.
+    pub fn shows(&self, level: LogLevel) -> bool {
+        level as u8 >= self.manner.least.load(Ordering::Relaxed)
+    }
+
+    /// How our own records have to look.
+    pub fn format(&self) -> LogFormat {
+        let now = self.manner.format.load(Ordering::Relaxed);
+        LogFormat::ALL.into_iter().find(|format| *format as u8 == now).unwrap_or(LogFormat::Default)
+    }
+
+    /// Logs as `spec` says from now on: what has been written so far is in the log as it was, what comes later in the new
+    /// one. `sink` is `spec`'s output, opened; without it the log goes on where it is.
+    pub fn configure(&self, spec: &LoggingSpec, sink: Option<Sink>) {
+        self.send(Command::Configure(spec.clone(), sink));
+        self.manner.set(spec);
     }
 
     /// Writes a record of our own, which ends in a newline. Dropped if too much waits already.

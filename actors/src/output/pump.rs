@@ -138,6 +138,7 @@ impl Loop {
                 self.recorder.out.extend_from_slice(&bytes);
                 self.flush_if_full();
             }
+            Command::Configure(spec, sink) => self.configure(&spec, sink),
             Command::Reopen => {
                 self.flush();
                 if let Err(cause) = self.sink.reopen() {
@@ -164,6 +165,16 @@ impl Loop {
             Command::Close(done) => return Some(done),
         }
         None
+    }
+
+    /// What has been written by now still goes the old way.
+    fn configure(&mut self, spec: &LoggingSpec, sink: Option<Sink>) {
+        self.drain_all();
+        self.flush();
+        self.recorder.configure(spec);
+        if let Some(sink) = sink {
+            self.sink.replace(sink);
+        }
     }
 
     fn look(&mut self) {
@@ -284,12 +295,19 @@ impl Loop {
         }
     }
 
-    /// Everything that was written before this is out after it: all processes have ended.
-    fn close(&mut self) {
+    /// The same for all pipes, in the order in which they came.
+    fn drain_all(&mut self) -> Vec<u64> {
         let mut keys: Vec<u64> = self.sources.keys().copied().collect();
         keys.sort_unstable();
-        for key in keys {
-            self.drain(key);
+        for key in &keys {
+            self.drain(*key);
+        }
+        keys
+    }
+
+    /// Everything that was written before this is out after it: all processes have ended.
+    fn close(&mut self) {
+        for key in self.drain_all() {
             self.remove(key);
         }
         self.flush();

@@ -134,6 +134,13 @@ impl Recorder {
         }
     }
 
+    /// Writes as `spec` says from now on.
+    pub fn configure(&mut self, spec: &LoggingSpec) {
+        self.format = spec.format;
+        self.least = spec.level;
+        self.limit.longest = spec.max_line;
+    }
+
     /// Takes the next piece of a stream.
     pub fn take(&mut self, flow: &mut Flow, account: &mut Account, bytes: &[u8]) {
         let origin = Origin { at: self.encoder.tick(), pid: flow.who.pid, stream: flow.who.stream };

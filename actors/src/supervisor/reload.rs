@@ -15,6 +15,7 @@ use crate::event::{Event, JobName, Owner};
 use crate::messages::{
     BusCommand, ControlCommand, JobUpdate, MetricCommand, ReaperCommand, Reload, ReloadError, TelemetryCommand,
 };
+use crate::output::Sink;
 use crate::policy::reload::{Diff, ReloadPolicy, Step};
 use crate::spec::{JobSpec, Spec};
 
@@ -31,10 +32,18 @@ pub(super) struct Reloads {
     asked: VecDeque<(Reload, Answer)>,
 }
 
-/// A config that can be had, with the new control socket if that has moved.
+/// A config that can be had.
 struct Loaded {
     spec: Spec,
+    fresh: Fresh,
+}
+
+/// What a config needs that is not there yet: had before anything changes, so that the lack of it changes nothing.
+struct Fresh {
+    /// The control socket, if it moves.
     socket: Option<(Socket, UnixListener)>,
+    /// The log, if it goes elsewhere.
+    sink: Option<Sink>,
 }
 
 impl Supervisor {
@@ -45,13 +54,18 @@ impl Supervisor {
         let Some((reload, answer)) = self.reloads.asked.pop_front() else { return };
         self.reloads.under_way = true;
         let (load, environment) = (self.load.clone(), self.environment.clone());
-        let old_socket = self.spec.control.socket.clone();
+        let (old_socket, old_output) = (self.spec.control.socket.clone(), self.spec.logging.output.clone());
         let loading = tokio::task::spawn_blocking(move || {
             let environment: Vec<_> = environment.into_iter().collect();
             let spec = load(&environment)?;
             let moved = spec.control.socket != old_socket;
             let socket = moved.then(|| Socket::bind(&spec.control.socket)).transpose();
-            Ok(Loaded { socket: socket.map_err(|error| error.to_string())?, spec })
+            let socket = socket.map_err(|error| error.to_string())?;
+            // Opening makes the file, which only asking must not.
+            let goes_elsewhere = spec.logging.output != old_output && !reload.dry_run;
+            let sink = goes_elsewhere.then(|| Sink::open(&spec.logging.output)).transpose();
+            let sink = sink.map_err(|error| error.to_string())?;
+            Ok(Loaded { spec, fresh: Fresh { socket, sink } })
         });
         let loaded = loading.into_actor(self).map(move |loaded, this, ctx| {
             this.reloads.under_way = false;
@@ -76,7 +90,7 @@ impl Supervisor {
         if self.policy.is_closing() {
             return Err(ReloadError::Ending);
         }
-        let Loaded { spec, socket } = loaded.map_err(|reason| {
+        let Loaded { spec, fresh } = loaded.map_err(|reason| {
             if !reload.dry_run {
                 error!(self.log, "cannot reload: {}", reason);
             }
@@ -86,13 +100,18 @@ impl Supervisor {
         let diff = Diff::between(&self.spec, &spec);
         if !reload.dry_run {
             info!(self.log, "reloading"; "changed" => diff.changed.join(","), "added" => diff.added.join(","),
-                "removed" => diff.removed.join(","), "unchanged" => diff.unchanged.len());
-            self.change_to(spec, socket, ctx);
+                "removed" => diff.removed.join(","), "unchanged" => diff.unchanged.len(),
+                "settings" => diff.settings.join(","));
+            self.change_to(spec, fresh, ctx);
         }
         Ok(diff)
     }
 
-    fn change_to(&mut self, new: Spec, socket: Option<(Socket, UnixListener)>, ctx: &mut Context<Self>) {
+    fn change_to(&mut self, new: Spec, fresh: Fresh, ctx: &mut Context<Self>) {
+        let Fresh { socket, sink } = fresh;
+        if new.logging != self.spec.logging {
+            self.pump.configure(&new.logging, sink);
+        }
         for warning in &new.warnings {
             warn!(self.log, "{}", warning);
         }

@@ -237,7 +237,9 @@ impl Reaper {
         for (run, pid) in runs {
             self.signal(owner.clone(), run, GroupSignal::Kill);
             self.forget(owner, run, pid);
-            self.by_pid.remove(&pid);
+            if self.by_pid.remove(&pid).is_some_and(|running| running.captured) {
+                self.pump.ended(owner.clone(), run);
+            }
         }
     }
 

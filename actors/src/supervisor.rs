@@ -221,6 +221,7 @@ impl Supervisor {
             bus: core.bus.clone().recipient(),
             journal: core.journal.clone().recipient(),
             metrics: core.metrics.clone().recipient(),
+            pump: self.pump.clone(),
         };
         let guard = Self::guard(ActorId::Telemetry, ctx);
         let serves = self.spec.telemetry.as_ref().map(serves);

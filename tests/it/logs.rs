@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::http::local;
+use crate::http::{free_port, local, remote};
 use crate::pilot::{Pilot, folder, said};
 
 /// A run to its end with JSON records.
@@ -118,10 +118,13 @@ fn lines_beyond_the_limit_are_counted() {
 
 #[test]
 fn a_reader_that_stops_stops_the_flood_but_nothing_else() {
-    let config = "{ control: { socket: '@/socket' }, logging: { output: '@/fifo' }, jobs: [
-        { name: 'flood', exec: ['sh', '-c', 'seq 300000; echo > @/written'] },
-        { name: 'beat', exec: ['sh', '-c', 'echo x >> @/beats'], logging: { raw: true }, when: { interval: '20ms' } },
-        { name: 'on-signal', exec: ['touch', '@/signalled'], logging: { raw: true }, when: { source: 'SIGHUP' } } ] }";
+    let port = free_port();
+    let config = format!(
+        "{{ control: {{ socket: '@/socket' }}, logging: {{ output: '@/fifo' }}, telemetry: {{ port: {port}, interfaces: ['lo'] }}, jobs: [
+        {{ name: 'flood', exec: ['sh', '-c', 'seq 300000; echo > @/written'] }},
+        {{ name: 'beat', exec: ['sh', '-c', 'echo x >> @/beats'], logging: {{ raw: true }}, when: {{ interval: '20ms' }} }},
+        {{ name: 'on-signal', exec: ['touch', '@/signalled'], logging: {{ raw: true }}, when: {{ source: 'SIGHUP' }} }} ] }}"
+    );
     let folder = folder();
     let fifo = folder.join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -135,6 +138,9 @@ fn a_reader_that_stops_stops_the_flood_but_nothing_else() {
     pilot.send(Signal::SIGHUP);
     until("signals are heard", || pilot.folder.join("signalled").exists());
     until("jobs go on", || beats() > before + 10);
+    assert_eq!(local(&pilot.folder.join("socket"), "GET", "/v3/ping", "").0, 200);
+    let metrics = remote(port, "GET", "/metrics", "", "");
+    assert!(metrics.0 == 200 && metrics.1.contains("containerpilot_log_lost_total{reason=\"backlog\"} 0"));
     assert!(!pilot.folder.join("written").exists());
     let (mut text, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
     while !text.ends_with(b" 300000\n") {

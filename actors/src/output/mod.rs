@@ -97,6 +97,7 @@ enum News {
     Attached(Captured, [u64; 2]),
     /// And who wants to know its last words.
     Ended(Owner, RunId, Option<Recipient<RunReport>>),
+    Forgotten(Owner),
 }
 
 /// So much news may wait until the pump is woken for it: pipes that are held in silence wake nobody.
@@ -213,6 +214,12 @@ impl Pump {
         self.manner.set(spec);
     }
 
+    /// Nobody asks for this owner's lines and counts any more: they go as soon as no process of its holds a pipe, and so do
+    /// those who follow it.
+    pub fn forget(&self, owner: Owner) {
+        self.tell(News::Forgotten(owner));
+    }
+
     /// Writes a record of our own, which ends in a newline. Dropped if too much waits already.
     pub fn record(&self, bytes: Vec<u8>) {
         let size = bytes.len();
@@ -243,7 +250,7 @@ impl Pump {
 
     /// The last lines as from `tail`, and then each line when it is written, whole, until the receiver is dropped. It goes on
     /// over restarts, and may begin before the first run. Nobody waits for a slow follower: it loses lines, and is told how
-    /// many. The channel ends with the pump.
+    /// many. The channel ends with the pump, or when the owner is forgotten.
     pub fn follow(&self, owner: Owner, count: usize) -> mpsc::Receiver<Followed> {
         let (lines, follower) = mpsc::channel(FOLLOWED);
         self.send(Command::Follow(owner, count, lines));

@@ -182,6 +182,12 @@ impl Loop {
         while let Ok(news) = self.news.try_recv() {
             match news {
                 News::Attached(captured, keys) => self.attach(captured, keys),
+                News::Forgotten(owner) => {
+                    if let Some(account) = self.accounts.get_mut(&owner) {
+                        account.forget();
+                    }
+                    self.let_go(&owner);
+                }
                 News::Ended(owner, run, report) => {
                     let of_run = (owner.clone(), run);
                     self.run_ended(owner, run);
@@ -250,6 +256,7 @@ impl Loop {
             self.recorder.end(&mut flow, account);
         }
         self.flush_if_full();
+        self.let_go(&flow.who.owner);
         let of_run = (flow.who.owner, flow.who.run);
         if let Some(keys) = self.by_run.get_mut(&of_run) {
             keys.retain(|other| *other != key);
@@ -262,6 +269,13 @@ impl Loop {
                     }
                 }
             }
+        }
+    }
+
+    /// Forgets what has been written by whom nobody will ask for.
+    fn let_go(&mut self, owner: &Owner) {
+        if self.accounts.get(owner).is_some_and(Account::is_over) {
+            self.accounts.remove(owner);
         }
     }
 

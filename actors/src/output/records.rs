@@ -69,6 +69,7 @@ pub struct Account {
     pub counts: Counts,
     limiter: Option<Limiter>,
     streams: usize,
+    forgotten: bool,
 }
 
 #[derive(Debug)]
@@ -102,10 +103,21 @@ impl Account {
     /// One more stream.
     pub fn open(&mut self, limit: Option<RateLimit>) {
         self.streams += 1;
+        self.forgotten = false;
         // A reload may have brought another limit.
         if self.limiter.as_ref().map(|limiter| limiter.limit) != limit {
             self.limiter = limit.map(|limit| Limiter { limit, since: None, taken: 0, dropped: 0 });
         }
+    }
+
+    /// Nobody will ask any more.
+    pub fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
+    /// Whether there is nothing more to be kept of it.
+    pub fn is_over(&self) -> bool {
+        self.forgotten && self.streams == 0
     }
 }
 

@@ -187,6 +187,9 @@ impl Supervisor {
                 self.perform(actions, ctx);
             }
         }
+        for name in &step.discard {
+            self.forget_output(name);
+        }
         for name in &started {
             self.begin(name);
         }
@@ -202,6 +205,17 @@ impl Supervisor {
         }
         if let Some(address) = self.checks.get(name) {
             address.do_send(Event::STARTUP);
+        }
+    }
+
+    /// What a job or a check that the config has no more has written is kept no longer.
+    fn forget_output(&self, name: &JobName) {
+        let job = self.spec.jobs.iter().find(|job| job.name == *name);
+        if job.is_none_or(|job| job.health.is_none()) {
+            self.pump.forget(Owner::Check(name.clone()));
+        }
+        if job.is_none() {
+            self.pump.forget(Owner::Job(name.clone()));
         }
     }
 

@@ -63,8 +63,17 @@ pub struct Launch {
     pub env: Arc<[(OsString, Option<OsString>)]>,
     /// What becomes of its output.
     pub output: OutputSpec,
-    /// Whether its last words are to be reported, unless they are raw.
-    pub tells_last_words: bool,
+    /// What it is to report of its last words, unless they are raw.
+    pub last_words: LastWords,
+}
+
+/// Which last words of a run are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastWords {
+    /// Those to either stream, however it ended.
+    OfAny,
+    /// Those to stderr, if it failed.
+    OfFailure,
 }
 
 /// What the reaper does. Commands for runs that have ended are ignored.
@@ -388,6 +397,8 @@ pub struct JobStatus {
     pub last_check: Option<(Checked, Duration)>,
     /// How its last run ended.
     pub last_end: Option<RunEnd>,
+    /// If that failed, the last lines that it wrote to stderr, unless they are raw; they come a moment after the end.
+    pub last_words: String,
     /// How long it has been in its state.
     pub since: Duration,
 }

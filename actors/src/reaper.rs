@@ -14,8 +14,8 @@ use slog::{Logger, debug, warn};
 
 use crate::event::{Owner, RunEnd, RunId};
 use crate::guard::PanicGuard;
-use crate::messages::{AllEnded, GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
-use crate::output::{Captured, Pump};
+use crate::messages::{AllEnded, GroupSignal, LastWords, Launch, ReaperCommand, RunFact, RunReport};
+use crate::output::{Asked, Captured, Pump, Stream};
 use crate::sys::{self, Children, Errno, Streams};
 
 /// How often the processes below us are looked for again while some of them survive their SIGKILL.
@@ -100,7 +100,7 @@ struct Running {
     run: RunId,
     report: Recipient<RunReport>,
     captured: bool,
-    tells_last_words: bool,
+    last_words: LastWords,
 }
 
 /// See the module.
@@ -133,8 +133,8 @@ impl Reaper {
                 self.pids.insert((owner.clone(), run), pid);
                 let captured = !launch.output.raw;
                 report.do_send(RunReport { run, fact: RunFact::Started(pid) });
-                let tells_last_words = launch.tells_last_words;
-                self.by_pid.insert(pid, Running { owner, run, report, captured, tells_last_words });
+                let last_words = launch.last_words;
+                self.by_pid.insert(pid, Running { owner, run, report, captured, last_words });
             }
             Err(error) => {
                 let end = RunEnd::NotStarted { code: error.code(), reason: error.to_string().into() };
@@ -169,8 +169,8 @@ impl Reaper {
             stderr: Some(child_stderr.as_fd()),
         };
         let pid = sys::spawn(&program, &args, &env, &streams).map_err(refused)?;
-        let (output, keeps_last_words) = (launch.output.clone(), launch.tells_last_words);
-        let captured = Captured { owner: owner.clone(), run, pid, stdout, stderr, output, keeps_last_words };
+        let output = launch.output.clone();
+        let captured = Captured { owner: owner.clone(), run, pid, stdout, stderr, output };
         if let Err(errno) = self.pump.attach(captured) {
             warn!(self.log, "cannot read the output of {}: {}", owner, sys::describe(errno));
         }
@@ -207,15 +207,19 @@ impl Reaper {
             let Some(running) = running else { continue };
             debug!(self.log, "process ended"; "owner" => %running.owner, "process" => ended.pid, "exit" => %ended.exit);
             self.forget(&running.owner, running.run, ended.pid);
-            match (running.captured, running.tells_last_words) {
-                (true, true) => {
-                    self.pump.ended_with_last_words(running.owner, running.run, running.report.clone());
+            let Running { owner, run, report, captured, last_words } = running;
+            if captured {
+                let stream = match last_words {
+                    LastWords::OfAny => Some(None),
+                    LastWords::OfFailure => (!ended.exit.is_success()).then_some(Some(Stream::Stderr)),
+                };
+                let report = report.clone();
+                match stream {
+                    Some(stream) => self.pump.ended_and_said(owner, run, Asked { pid: ended.pid, stream, report }),
+                    None => self.pump.ended(owner, run),
                 }
-                (true, false) => self.pump.ended(running.owner, running.run),
-                (false, _) => {}
             }
-            let fact = RunFact::Ended(RunEnd::Exited(ended.exit));
-            running.report.do_send(RunReport { run: running.run, fact });
+            report.do_send(RunReport { run, fact: RunFact::Ended(RunEnd::Exited(ended.exit)) });
         }
     }
 

@@ -339,6 +339,29 @@ fn a_flood_is_whole_and_in_order_over_a_change_of_the_log() {
     assert_eq!(pilot.end().0, Some(0));
 }
 
+#[test]
+fn the_end_of_a_job_is_told_with_its_last_words() {
+    let script = "seq 1000 >&2; echo cannot open /x >&2; printf \\\"it is gone\\\" >&2; echo bye";
+    let pilot = Pilot::of_jobs(&format!(
+        "{{ name: 'fails', exec: ['sh', '-c', \"{script}; exit 3\"] }}, {{ name: 'ends', exec: ['sh', '-c', \"{script}\"] }},
+         {{ name: 'raw', exec: ['sh', '-c', \"{script}; exit 3\"], logging: {{ raw: true }} }}, {{ name: 'stays', exec: 'sleep 1000' }}"
+    ));
+    let socket = pilot.folder.join("socket");
+    until("the socket is there", || socket.exists());
+    let last_exit = |job: &str| {
+        let body: Value = serde_json::from_str(&local(&socket, "GET", &format!("/v3/jobs/{job}"), "").1).unwrap();
+        (body["last_exit"].clone(), body["explanation"].as_str().unwrap().to_owned())
+    };
+    until("the last words come", || last_exit("fails").0["stderr"].as_str().is_some_and(|words| !words.is_empty()));
+    let (exit, explanation) = last_exit("fails");
+    let words = exit["stderr"].as_str().unwrap();
+    assert!(words.ends_with("\n1000\ncannot open /x\nit is gone") && words.len() <= 1024, "{words}");
+    assert!(explanation.contains("exit status 3 (stderr: it is gone)"), "{explanation}");
+    until("the others have ended", || last_exit("ends").0.is_object() && last_exit("raw").0.is_object());
+    assert_eq!((&last_exit("ends").0["stderr"], &last_exit("raw").0["stderr"]), (&"".into(), &"".into()));
+    assert_eq!(pilot.stop().0, Some(0));
+}
+
 fn rsyslog_reads(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("out")).unwrap_or_default()
 }

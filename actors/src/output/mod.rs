@@ -47,10 +47,19 @@ pub struct Captured {
     pub stdout: OwnedFd,
     /// See `stdout`.
     pub stderr: OwnedFd,
-    /// Whether its last words are kept until its end.
-    pub keeps_last_words: bool,
     /// What becomes of it.
     pub output: OutputSpec,
+}
+
+/// Who wants to know the last words of a run.
+#[derive(Debug)]
+pub struct Asked {
+    /// The process of the run.
+    pub pid: i32,
+    /// Only those to this stream.
+    pub stream: Option<Stream>,
+    /// Is told, once they have been read.
+    pub report: Recipient<RunReport>,
 }
 
 /// How much a job or a check has written, over all its runs.
@@ -95,8 +104,7 @@ enum Command {
 #[derive(Debug)]
 enum News {
     Attached(Captured, [u64; 2]),
-    /// And who wants to know its last words.
-    Ended(Owner, RunId, Option<Recipient<RunReport>>),
+    Ended(Owner, RunId, Option<Asked>),
     Forgotten(Owner),
 }
 
@@ -191,8 +199,8 @@ impl Pump {
     }
 
     /// The same, and its last words are reported.
-    pub fn ended_with_last_words(&self, owner: Owner, run: RunId, report: Recipient<RunReport>) {
-        self.tell(News::Ended(owner, run, Some(report)));
+    pub fn ended_and_said(&self, owner: Owner, run: RunId, asked: Asked) {
+        self.tell(News::Ended(owner, run, Some(asked)));
         self.send(Command::Look);
     }
 

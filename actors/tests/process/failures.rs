@@ -1,7 +1,7 @@
 //! What cannot be started is an ended run with a reason, and nothing else.
 
 use containerpilot_actors::event::RunEnd;
-use containerpilot_actors::messages::Launch;
+use containerpilot_actors::messages::{LastWords, Launch};
 use containerpilot_actors::spec::{Exec, OutputSpec};
 
 use crate::scene::Scene;
@@ -21,7 +21,10 @@ async fn each_failure_says_why() {
     ];
     for (run, (program, status, words)) in (1..).zip(cases) {
         let exec = Exec { program, args: vec!["arg".into()] };
-        scene.launch(run, Launch { exec, env: [].into(), output: OutputSpec::default(), tells_last_words: false });
+        scene.launch(
+            run,
+            Launch { exec, env: [].into(), output: OutputSpec::default(), last_words: LastWords::OfFailure },
+        );
         let RunEnd::NotStarted { code, reason } = scene.end_of(run).await else { panic!("it started") };
         assert_eq!(code, status, "{reason}");
         assert!(reason.contains(words), "{reason}");

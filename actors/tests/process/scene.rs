@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use containerpilot_actors::event::{JobName, Owner, RunEnd, RunId};
-use containerpilot_actors::messages::{GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
+use containerpilot_actors::messages::{GroupSignal, LastWords, Launch, ReaperCommand, RunFact, RunReport};
 use containerpilot_actors::output::{Pump, Sink};
 use containerpilot_actors::reaper::{Environment, Reaper};
 use containerpilot_actors::spec::{LogOutput, LoggingSpec, OutputSpec};
@@ -53,7 +53,7 @@ impl Scene {
                 exec: shell("app", script).exec.unwrap(),
                 env: [("F".into(), Some(self.folder.clone().into_os_string()))].into(),
                 output: OutputSpec::default(),
-                tells_last_words: false,
+                last_words: LastWords::OfFailure,
             },
         );
     }

@@ -2,11 +2,13 @@
 //!
 //! Spawning and reaping happen on one thread, in one actor, so no exit can be missed or taken for another's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -22,6 +24,11 @@ use crate::sys::{self, Children, Errno, Streams};
 const SWEEP: Duration = Duration::from_millis(20);
 /// How many times: one in an uninterruptible sleep must not keep us for ever.
 const SWEEPS: u32 = 100;
+/// So many runs of one owner may come before the pump has looked at any of them. The reader of the log stands still then,
+/// and each run leaves two pipes behind that nobody empties: without an end to that, there are no descriptors left.
+const MOST_UNREAD: usize = 8;
+/// How soon it is looked again whether the log is read.
+const READ_AGAIN: Duration = Duration::from_millis(100);
 
 /// The environment of children: each variable as `NAME=value`, by name.
 #[derive(Debug, Default)]
@@ -103,6 +110,30 @@ struct Running {
     last_words: LastWords,
 }
 
+/// A run that is to begin.
+#[derive(Debug)]
+struct Start {
+    owner: Owner,
+    run: RunId,
+    launch: Arc<Launch>,
+    report: Recipient<RunReport>,
+}
+
+/// Runs of one owner that the pump has not looked at.
+#[derive(Debug, Default)]
+struct Unread {
+    /// Each of them has one.
+    token: Arc<()>,
+    /// Whether it has been said what becomes of more of them.
+    told: bool,
+}
+
+impl Unread {
+    fn is_full(&self) -> bool {
+        Arc::strong_count(&self.token) > MOST_UNREAD
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Reaper {
@@ -111,6 +142,9 @@ pub struct Reaper {
     pump: Pump,
     by_pid: HashMap<i32, Running>,
     pids: HashMap<(Owner, RunId), i32>,
+    unread: HashMap<Owner, Unread>,
+    /// Runs of jobs that begin once the log is read.
+    held_back: VecDeque<Start>,
     ending: Option<(Recipient<AllEnded>, u32)>,
     log: Logger,
     _guard: Option<PanicGuard>,
@@ -120,18 +154,65 @@ impl Reaper {
     /// No process yet. `nothing` is /dev/null, the stdin of every child.
     pub fn new(environment: Environment, nothing: File, pump: Pump, log: Logger, guard: Option<PanicGuard>) -> Self {
         let (by_pid, pids) = (HashMap::new(), HashMap::new());
-        Self { environment, nothing, pump, by_pid, pids, ending: None, log, _guard: guard }
+        let (unread, held_back) = (HashMap::new(), VecDeque::new());
+        Self { environment, nothing, pump, by_pid, pids, unread, held_back, ending: None, log, _guard: guard }
     }
 
-    fn spawn(&mut self, owner: Owner, run: RunId, launch: &Launch, report: Recipient<RunReport>) {
-        match self.try_spawn(&owner, run, launch) {
+    fn start(&mut self, start: Start, ctx: &mut Context<Self>) {
+        let unread = self.unread.entry(start.owner.clone()).or_default();
+        if start.launch.output.raw || !unread.is_full() {
+            unread.told = false;
+            let token = unread.token.clone();
+            return self.spawn(start, Some(token));
+        }
+        let is_news = !std::mem::replace(&mut unread.told, true);
+        match &start.owner {
+            Owner::Job(name) => {
+                if is_news {
+                    warn!(self.log, "{} waits with its next run until the log is read", name);
+                }
+                if self.held_back.is_empty() {
+                    ctx.run_later(READ_AGAIN, Self::start_held_back);
+                }
+                self.held_back.push_back(start);
+            }
+            // A service must not become unhealthy for want of somebody who reads the log.
+            Owner::Check(_) => {
+                if is_news {
+                    warn!(self.log, "the output of {} is lost until the log is read", start.owner);
+                }
+                self.spawn(start, None);
+            }
+        }
+    }
+
+    fn start_held_back(&mut self, ctx: &mut Context<Self>) {
+        for start in std::mem::take(&mut self.held_back) {
+            self.start(start, ctx);
+        }
+    }
+
+    /// A run that was held back never begins.
+    fn call_off(&mut self, owner: &Owner, run: RunId) {
+        let is_it = |start: &Start| start.owner == *owner && start.run == run;
+        let Some(start) = self.held_back.iter().position(is_it).and_then(|at| self.held_back.remove(at)) else {
+            return;
+        };
+        let reason = "stopped before the log was read".into();
+        start.report.do_send(RunReport { run, fact: RunFact::Ended(RunEnd::NotStarted { code: 126, reason }) });
+    }
+
+    /// With a token its output is read, unless it is raw.
+    fn spawn(&mut self, start: Start, token: Option<Arc<()>>) {
+        let Start { owner, run, launch, report } = start;
+        let captured = !launch.output.raw && token.is_some();
+        match self.try_spawn(&owner, run, &launch, token) {
             Ok(pid) => {
                 debug!(self.log, "process started"; "owner" => %owner, "run" => run.0, "process" => pid);
                 if let Owner::Job(name) = &owner {
                     self.environment.put(pid_variable(name.as_str()), Some(pid.to_string().into()));
                 }
                 self.pids.insert((owner.clone(), run), pid);
-                let captured = !launch.output.raw;
                 report.do_send(RunReport { run, fact: RunFact::Started(pid) });
                 let last_words = launch.last_words;
                 self.by_pid.insert(pid, Running { owner, run, report, captured, last_words });
@@ -143,7 +224,7 @@ impl Reaper {
         }
     }
 
-    fn try_spawn(&self, owner: &Owner, run: RunId, launch: &Launch) -> Result<i32, SpawnError> {
+    fn try_spawn(&self, owner: &Owner, run: RunId, launch: &Launch, token: Option<Arc<()>>) -> Result<i32, SpawnError> {
         let shown = || launch.exec.program.to_string_lossy().into_owned();
         let refused = |errno| SpawnError::Refused { program: shown(), errno };
         let c_string = |text: &OsString| CString::new(text.as_bytes()).map_err(|_| SpawnError::Nul(shown()));
@@ -161,6 +242,13 @@ impl Reaper {
             let streams = Streams { stdin: self.nothing.as_fd(), stdout: None, stderr: None };
             return sys::spawn(&program, &args, &env, &streams).map_err(refused);
         }
+        let Some(token) = token else {
+            let refused_open = |cause: io::Error| refused(Errno::from_raw(cause.raw_os_error().unwrap_or_default()));
+            let nowhere = OpenOptions::new().write(true).open("/dev/null").map_err(refused_open)?;
+            let stdout = Some(nowhere.as_fd());
+            let streams = Streams { stdin: self.nothing.as_fd(), stdout, stderr: stdout };
+            return sys::spawn(&program, &args, &env, &streams).map_err(refused);
+        };
         let (stdout, child_stdout) = sys::output_pipe().map_err(refused)?;
         let (stderr, child_stderr) = sys::output_pipe().map_err(refused)?;
         let streams = Streams {
@@ -170,7 +258,7 @@ impl Reaper {
         };
         let pid = sys::spawn(&program, &args, &env, &streams).map_err(refused)?;
         let output = launch.output.clone();
-        let captured = Captured { owner: owner.clone(), run, pid, stdout, stderr, output };
+        let captured = Captured { owner: owner.clone(), run, pid, stdout, stderr, output, token };
         if let Err(errno) = self.pump.attach(captured) {
             warn!(self.log, "cannot read the output of {}: {}", owner, sys::describe(errno));
         }
@@ -236,6 +324,8 @@ impl Reaper {
 
     /// Kills the runs of an owner whose actor is gone.
     fn disown(&mut self, owner: &Owner) {
+        self.unread.remove(owner);
+        self.held_back.retain(|start| start.owner != *owner);
         let runs: Vec<(RunId, i32)> =
             self.pids.iter().filter(|((whose, _), _)| whose == owner).map(|((_, run), pid)| (*run, *pid)).collect();
         for (run, pid) in runs {
@@ -274,8 +364,15 @@ impl Handler<ReaperCommand> for Reaper {
 
     fn handle(&mut self, command: ReaperCommand, ctx: &mut Self::Context) {
         match command {
-            ReaperCommand::Spawn { owner, run, launch, report } => self.spawn(owner, run, &launch, report),
-            ReaperCommand::SignalGroup { owner, run, signal } => self.signal(owner, run, signal),
+            ReaperCommand::Spawn { owner, run, launch, report } => {
+                self.start(Start { owner, run, launch, report }, ctx);
+            }
+            ReaperCommand::SignalGroup { owner, run, signal } => {
+                if matches!(signal, GroupSignal::Terminate | GroupSignal::Kill) {
+                    self.call_off(&owner, run);
+                }
+                self.signal(owner, run, signal);
+            }
             ReaperCommand::PutEnv(changes) => {
                 for (name, value) in changes {
                     self.environment.put(name, value);
@@ -289,6 +386,7 @@ impl Handler<ReaperCommand> for Reaper {
                 }
             }
             ReaperCommand::EndAll(done) => {
+                self.held_back.clear();
                 self.ending = Some((done, 0));
                 self.sweep(ctx);
             }

@@ -154,6 +154,41 @@ fn a_reader_that_stops_stops_the_flood_but_nothing_else() {
 }
 
 #[test]
+fn a_job_that_restarts_for_ever_waits_for_the_reader() {
+    let folder = folder();
+    let fifo = folder.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mut reader = OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+    let config = "{ control: { socket: '@/socket' }, logging: { output: 'FIFO' }, jobs: [
+        { name: 'flood', exec: 'seq 300000' },
+        { name: 'quick', exec: ['sh', '-c', 'echo x >> @/runs; echo said'], restarts: 'unlimited', backoff: 'none' },
+        { name: 'checked', exec: 'sleep 1000', health: { exec: ['sh', '-c', 'echo x >> @/checks; echo well'], interval: 1, ttl: 5 } },
+        { name: 'beat', exec: ['sh', '-c', 'echo x >> @/beats'], logging: { raw: true }, when: { interval: '20ms' } } ] }";
+    let pilot = Pilot::of(&config.replace("FIFO", fifo.to_str().unwrap()));
+    let count = |name: &str| std::fs::read(pilot.folder.join(name)).map_or(0, |text| text.len() / 2);
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", pilot.pid())).unwrap().count();
+    // The flood fills the pipe. Whatever a job does that starts at once again, there is an end to it; checks go on.
+    until("checks go on", || count("checks") > 10);
+    let before = count("runs");
+    let beats = count("beats");
+    until("beats go on", || count("beats") > beats + 20);
+    assert!(count("runs") == before && descriptors() < 100, "{before}, {}, {}", count("runs"), descriptors());
+    let (mut text, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
+    while !(text.ends_with(b" said\n") && count("runs") > before + 20) {
+        let count = reader.read(&mut chunk).unwrap();
+        text.extend_from_slice(&chunk[..count]);
+    }
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("quick waits with its next run until the log is read"));
+    assert!(text.contains("the output of check.checked is lost until the log is read"));
+    // A stop need not wait for anybody.
+    pilot.send(Signal::SIGTERM);
+    std::thread::spawn(move || while reader.read(&mut chunk).is_ok_and(|count| count > 0) {});
+    assert_eq!(pilot.end().0, Some(0));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn a_reader_that_is_gone_ends_nothing() {
     let folder = folder();
     let config = "{ control: { socket: '@/socket' }, jobs: [
@@ -180,7 +215,8 @@ fn a_reader_that_is_gone_ends_nothing() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// The binary runs as root of a mount namespace of its own, with a disk of 256 KiB at `folder/disk`.
+/// The binary runs as root of a mount namespace of its own, with a disk of 256 KiB at `folder/disk`. Whoever may make one
+/// needs no user namespace for it, which could not be had in a chroot.
 #[test]
 fn a_full_disk_loses_whole_records_and_says_how_many() {
     let folder = folder();
@@ -199,8 +235,12 @@ fn a_full_disk_loses_whole_records_and_says_how_many() {
     std::fs::write(&config, text.replace('@', folder.to_str().unwrap())).unwrap();
     let script = "mount -t tmpfs -o size=256k none $F/disk && head -c 200k /dev/zero > $F/disk/ballast && \
                   $BINARY -config $F/app.json5 2> $F/stderr && cp $F/disk/log $F/log";
+    let may = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status().unwrap().success();
+    let by_right: &[&str] = if may { &[] } else { &["--map-root-user"] };
     let status = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c", script])
+        .arg("--mount")
+        .args(by_right)
+        .args(["sh", "-c", script])
         .env("F", &folder)
         .env("BINARY", env!("CARGO_BIN_EXE_containerpilot"))
         .status()

@@ -49,6 +49,8 @@ pub struct Captured {
     pub stderr: OwnedFd,
     /// What becomes of it.
     pub output: OutputSpec,
+    /// Let go once the pump has looked at this.
+    pub token: Arc<()>,
 }
 
 /// Who wants to know the last words of a run.

@@ -198,7 +198,7 @@ impl Loop {
     }
 
     fn attach(&mut self, captured: Captured, keys: [u64; 2]) {
-        let Captured { owner, run, pid, stdout, stderr, output } = captured;
+        let Captured { owner, run, pid, stdout, stderr, output, token: _ } = captured;
         let output = Arc::new(output);
         let account = self.accounts.entry(owner.clone()).or_default();
         for (pipe, stream, key) in [(stdout, Stream::Stdout, keys[0]), (stderr, Stream::Stderr, keys[1])] {

@@ -65,8 +65,8 @@ pub struct Launch {
     pub env: Arc<[(OsString, Option<OsString>)]>,
     /// What becomes of its output.
     pub output: OutputSpec,
-    /// Whether its last words are to be reported, unless they are raw.
-    pub tells_last_words: bool,
+    /// What it is to report of its last words, unless they are raw.
+    pub last_words: LastWords,
     /// Where its stdin comes from.
     pub stdin: Stdin,
     /// Whether its stdout is a value, to be reported whole, and its stderr is ours.
@@ -82,12 +82,21 @@ impl Launch {
             exec,
             env: [].into(),
             output: OutputSpec::default(),
-            tells_last_words: false,
+            last_words: LastWords::OfFailure,
             stdin: Stdin::Empty,
             prints_value: false,
             pid_variables: Vec::new(),
         }
     }
+}
+
+/// Which last words of a run are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastWords {
+    /// Those to either stream, however it ended.
+    OfAny,
+    /// Those to stderr, if it failed.
+    OfFailure,
 }
 
 /// What the reaper does. Commands for runs that have ended are ignored.
@@ -432,6 +441,8 @@ pub struct JobStatus {
     pub last_check: Option<(Checked, Duration)>,
     /// How its last run ended.
     pub last_end: Option<RunEnd>,
+    /// If that failed, the last lines that it wrote to stderr, unless they are raw; they come a moment after the end.
+    pub last_words: String,
     /// How long it has been in its state.
     pub since: Duration,
 }

@@ -594,6 +594,11 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// All of them.
+    pub const ALL: [LogFormat; 3] = [Self::Default, Self::Text, Self::Json];
+}
+
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogOutput {
@@ -603,6 +608,16 @@ pub enum LogOutput {
     Stderr,
     /// A file, appended to and reopened on SIGUSR1.
     File(PathBuf),
+}
+
+impl std::fmt::Display for LogOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::Stderr => f.write_str("stderr"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// Logging as configured at the top level.

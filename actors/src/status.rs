@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::event::{Event, EventCode, Exit, RunEnd, Source};
-use crate::messages::ServiceStatus;
+use crate::messages::{JobStatus, ServiceStatus};
 use crate::overview::{CatalogReport, JobReport, Report};
 use crate::policy::job::{Checked, State};
 use crate::policy::service::Registration;
@@ -59,6 +59,8 @@ pub struct JobBody {
 struct ExitBody {
     status: u8,
     reason: String,
+    /// The last lines that it wrote to stderr, if it failed.
+    stderr: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -126,9 +128,10 @@ impl JobBody {
             uptime_seconds: status.and_then(|status| Some(status.uptime?.as_secs_f64())),
             runs: status.map_or(0, |status| status.runs),
             restarts: status.map_or(0, |status| status.runs.saturating_sub(1)),
-            last_exit: status
-                .and_then(|status| status.last_end.as_ref())
-                .map(|end| ExitBody { status: end.code(), reason: end.to_string() }),
+            last_exit: status.and_then(|status| {
+                let end = status.last_end.as_ref()?;
+                Some(ExitBody { status: end.code(), reason: end.to_string(), stderr: status.last_words.clone() })
+            }),
             raw: job.entry.raw,
             checked: job.entry.checked,
             health: job.health(report.overview.maintenance),
@@ -299,7 +302,7 @@ pub fn explain(job: &JobReport, report: &Report) -> String {
                 0 | 1 => String::new(),
                 runs => format!(", run {runs}"),
             };
-            let last = status.last_end.as_ref().map(|end| format!("; its last run ended: {end}")).unwrap_or_default();
+            let last = end_in_words(status).map(|end| format!("; its last run ended: {end}")).unwrap_or_default();
             let service = job.entry.service.as_ref().map(|service| Standing::of(service, &report.catalog).sentence());
             let service = service.map(|sentence| format!("; {sentence}")).unwrap_or_default();
             format!("{name} runs{restarts}{health}{service}{last}; {since}")
@@ -320,12 +323,19 @@ pub fn explain(job: &JobReport, report: &Report) -> String {
 }
 
 fn last_end(job: &JobReport) -> String {
-    let end = job.status.as_ref().and_then(|status| status.last_end.as_ref());
-    match end {
-        Some(RunEnd::Exited(Exit::Status(0))) => ": its last run ended well".to_owned(),
-        Some(end) => format!(": its last run ended: {end}"),
-        None => String::new(),
+    let Some(status) = &job.status else { return String::new() };
+    match (&status.last_end, end_in_words(status)) {
+        (Some(RunEnd::Exited(Exit::Status(0))), _) => ": its last run ended well".to_owned(),
+        (_, Some(end)) => format!(": its last run ended: {end}"),
+        (_, None) => String::new(),
     }
+}
+
+/// How the last run ended, and what it said last if it failed.
+fn end_in_words(status: &JobStatus) -> Option<String> {
+    let end = status.last_end.as_ref()?;
+    let words = last_line(&status.last_words).map(|line| format!(" (stderr: {line})")).unwrap_or_default();
+    Some(format!("{end}{words}"))
 }
 
 /// What is the matter with the job that another one waits for.
@@ -380,7 +390,7 @@ mod tests {
 
     use super::*;
     use crate::event::{JobName, RunId};
-    use crate::messages::{CatalogEntry, CatalogStatus, CheckStatus, JobEntry, JobStatus, Overview};
+    use crate::messages::{CatalogEntry, CatalogStatus, CheckStatus, JobEntry, Overview};
     use crate::policy::job::Health;
 
     fn report(jobs: Vec<JobReport>) -> Report {
@@ -408,6 +418,7 @@ mod tests {
             failures_in_a_row: 0,
             last_check: None,
             last_end: None,
+            last_words: String::new(),
             since: Duration::from_secs(41),
         };
         let entry = JobEntry {
@@ -456,13 +467,16 @@ mod tests {
 
     #[test]
     fn a_job_that_has_ended_is_explained_by_how() {
-        let ended = |end| {
+        let ended = |end, words: &str| {
             let mut job = job("a", StartRule::Never, State::Stopped);
-            job.status.as_mut().unwrap().last_end = Some(RunEnd::Exited(end));
+            let status = job.status.as_mut().unwrap();
+            (status.last_end, status.last_words) = (Some(RunEnd::Exited(end)), words.to_owned());
             sentence(job, vec![])
         };
-        assert_eq!(ended(Exit::Status(0)), "a has completed: its last run ended well; 41 s");
-        assert_eq!(ended(Exit::Signal(9)), "a has failed: its last run ended: signal: killed; 41 s");
+        assert_eq!(ended(Exit::Status(0), ""), "a has completed: its last run ended well; 41 s");
+        assert_eq!(ended(Exit::Signal(9), ""), "a has failed: its last run ended: signal: killed; 41 s");
+        let said = "a has failed: its last run ended: exit status 3 (stderr: no such file); 41 s";
+        assert_eq!(ended(Exit::Status(3), "trying\nno such file"), said);
     }
 
     #[test]

@@ -99,6 +99,34 @@ fn a_catalog_that_is_away_is_told_of_everywhere() {
 }
 
 #[test]
+fn what_is_logged_is_counted_until_its_job_is_gone() {
+    let port = free_port();
+    let pilot = Pilot::of(&format!(
+        "{{ control: {{ socket: '@/socket' }}, stopTimeout: 1, telemetry: {{ port: {port}, interfaces: ['lo'] }},
+            jobs: [ {{ name: 'app', exec: ['sh', '-c', 'seq 10; exec sleep 1000'], logging: {{ rateLimit: {{ lines: 4, per: '1h' }} }},
+                       health: {{ exec: 'echo well', interval: 1, ttl: 5 }} }},
+                    {{ name: 'stays', exec: ['sh', '-c', 'printf abc; exec sleep 1000'] }} ] }}"
+    ));
+    let scrape =
+        || std::net::TcpStream::connect(("127.0.0.1", port)).map(|_| remote(port, "GET", "/metrics", "", "").1);
+    let shows = |sample: &str| scrape().is_ok_and(|text| text.contains(&format!("\ncontainerpilot_log_{sample}\n")));
+    until(|| shows("lines_total{name=\"app\"} 10") && shows("bytes_total{name=\"app\"} 21"));
+    until(|| shows("dropped_total{name=\"app\"} 6"));
+    until(|| scrape().unwrap().contains("containerpilot_log_lines_total{name=\"check.app\"}"));
+    // What has begun is no line yet.
+    until(|| shows("lines_total{name=\"stays\"} 0") && shows("bytes_total{name=\"stays\"} 3"));
+    assert!(shows("lost_total{reason=\"unwritten\"} 0") && shows("lost_total{reason=\"backlog\"} 0"));
+    let path = pilot.folder.join("app.json5");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace("name: 'app'", "name: 'other'")).unwrap();
+    assert_eq!(local(&pilot.folder.join("socket"), "POST", "/v3/reload", "").0, 200);
+    until(|| shows("lines_total{name=\"other\"} 10"));
+    until(|| !scrape().unwrap().contains("name=\"app\"") && !scrape().unwrap().contains("name=\"check.app\""));
+    assert!(shows("bytes_total{name=\"stays\"} 3"));
+    assert_eq!(pilot.stop().0, Some(0));
+}
+
+#[test]
 fn without_a_catalog_nothing_is_registered() {
     let port = free_port();
     let pilot = pilot(port);

@@ -102,6 +102,27 @@ impl Tail {
         })
     }
 
+    /// What a process wrote last, to either stream or to one: whole lines as text, of no more than `most` bytes together; of
+    /// a line that alone has more its beginning.
+    pub fn last_words(&self, pid: i32, stream: Option<Stream>, most: usize) -> String {
+        let (mut end, mut left) = (self.bytes.len(), most);
+        let mut lines = Vec::new();
+        for (origin, size) in self.lines.iter().rev() {
+            let start = end - size;
+            if origin.pid == pid && stream.is_none_or(|stream| stream == origin.stream) {
+                if *size > left && !lines.is_empty() {
+                    break;
+                }
+                let line: Vec<u8> = self.bytes.range(start..end).take(left).copied().collect();
+                lines.push(String::from_utf8_lossy(&line).into_owned());
+                left = left.saturating_sub(size + 1);
+            }
+            end = start;
+        }
+        lines.reverse();
+        lines.join("\n").trim().to_owned()
+    }
+
     /// Sends the last `count` lines and all that follow.
     pub fn follow(&mut self, count: usize, follower: Follower) {
         let mut followers = std::mem::take(&mut self.followers);
@@ -166,5 +187,21 @@ mod tests {
         }
         assert_eq!(texts(&tail, 100), ["c", "d", "e", "f"].map(|letter| letter.repeat(LINE)));
         assert!(tail.bytes.capacity() <= 2 * BYTES);
+    }
+
+    #[test]
+    fn last_words_are_those_of_one_process() {
+        let mut tail = Tail::default();
+        let stderr = |pid| Origin { pid, stream: Stream::Stderr, ..ORIGIN };
+        tail.take(stderr(2), b"", b"another one's\n");
+        tail.take(ORIGIN, b"", b"trying\n");
+        tail.take(stderr(1), b"", b"no such file\n\xff\n\n");
+        tail.take(ORIGIN, b"", b"bye\n");
+        assert_eq!(tail.last_words(1, Some(Stream::Stderr), 100), "no such file\n\u{fffd}");
+        assert_eq!(tail.last_words(1, None, 100), "trying\nno such file\n\u{fffd}\n\nbye");
+        assert_eq!(tail.last_words(1, None, 16), "\u{fffd}\n\nbye", "no half of a line");
+        assert_eq!(tail.last_words(3, None, 100), "");
+        tail.take(stderr(1), b"", b"a long line\n");
+        assert_eq!(tail.last_words(1, Some(Stream::Stderr), 6), "a long", "unless there is no other");
     }
 }

@@ -27,7 +27,7 @@ pub struct TelemetryNeighbours {
     pub journal: Recipient<Follow>,
     /// Knows what was measured.
     pub metrics: Recipient<MetricsText>,
-    /// Knows what jobs write.
+    /// Knows what jobs write, and how much.
     pub pump: Pump,
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use containerpilot_actors::addresses::{Host, InterfaceAddress};
-use containerpilot_actors::consul_agent::client_config;
+use containerpilot_actors::catalog::client::client_config;
 use containerpilot_actors::spec::{
     CatalogSpec, ConsulSpec, MetricKind, MetricSpec, ServiceSpec, TaggedAddress, TelemetrySpec, TlsSpec, Weights,
 };

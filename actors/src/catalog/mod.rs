@@ -3,6 +3,7 @@
 //! A catalog is a `Registry`, which makes the requests of services, and an `InstanceSource` for each watch.
 
 mod agent;
+pub mod client;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -94,6 +95,11 @@ pub trait InstanceSource {
     /// The healthy instances now; with the index of an earlier answer, as soon as they may be others, or after a while. It may
     /// be dropped at any time. It has a deadline of its own.
     fn ask(&mut self, index: Option<u64>) -> LocalBoxFuture<'static, Result<watch::Answer, RequestError>>;
+}
+
+/// How long what a service asks for may take: half the time that the catalog believes the last heartbeat.
+pub fn patience(spec: &ServiceSpec) -> Duration {
+    (spec.ttl / 2).clamp(Duration::from_secs(1), Duration::from_secs(10))
 }
 
 /// Makes the source of a watch.

@@ -179,6 +179,10 @@ fn describe(error: SendRequestError) -> RequestError {
     match error {
         SendRequestError::Connect(ConnectError::Timeout) => RequestError::Unsent("cannot connect in time".to_owned()),
         SendRequestError::Connect(ConnectError::Io(cause)) => RequestError::Unsent(format!("cannot connect: {cause}")),
+        // awc's word for a connection that ends before an answer begins: the request may have been done.
+        SendRequestError::Connect(ConnectError::Disconnected) => {
+            RequestError::Broken("the connection was closed before an answer".to_owned())
+        }
         SendRequestError::Connect(other) => RequestError::Unsent(format!("cannot connect: {other}")),
         other => RequestError::Broken(other.to_string()),
     }
@@ -205,4 +209,59 @@ pub async fn read(mut response: Response, most: usize) -> Result<Reply, RequestE
 pub async fn next_piece(response: &mut Response) -> Result<Option<bytes::Bytes>, RequestError> {
     let piece = std::future::poll_fn(|cx| Pin::new(&mut *response).poll_next(cx)).await;
     piece.transpose().map_err(|cause| RequestError::Broken(cause.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    async fn take_request(stream: &mut TcpStream) -> usize {
+        let mut buffer = [0; 1024];
+        stream.read(&mut buffer).await.unwrap()
+    }
+
+    fn question(path: &str) -> Question<'_> {
+        Question { method: Method::GET, path, secret: None, kind: "", body: b"" }
+    }
+
+    #[actix::test]
+    async fn a_connection_that_is_closed_instead_of_an_answer_is_no_failure_to_connect() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = HttpClient::new(&listener.local_addr().unwrap().to_string(), None).unwrap();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            take_request(&mut stream).await
+        };
+        let asked = question("/");
+        let (result, _) = tokio::join!(client.send(&asked), server);
+        let error = result.err().unwrap();
+        assert!(matches!(error, RequestError::Broken(_)), "{error:?}");
+    }
+
+    #[actix::test]
+    async fn what_went_out_on_a_stale_connection_is_sent_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = HttpClient::new(&listener.local_addr().unwrap().to_string(), None).unwrap();
+        let good = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx";
+        let server = async {
+            let (mut first, _) = listener.accept().await.unwrap();
+            take_request(&mut first).await;
+            first.write_all(good).await.unwrap();
+            take_request(&mut first).await;
+            drop(first);
+            let (mut second, _) = listener.accept().await.unwrap();
+            take_request(&mut second).await;
+            second.write_all(good).await.unwrap();
+            second
+        };
+        let asking = async {
+            for path in ["/one", "/two"] {
+                let response = client.send(&question(path)).await.unwrap();
+                assert_eq!(read(response, 10).await.unwrap().body, b"x", "{path}");
+            }
+        };
+        tokio::join!(asking, server);
+    }
 }

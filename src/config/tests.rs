@@ -188,6 +188,7 @@ fn the_environment_goes_before_the_config_for_consul() {
     let consul = |text: &str| -> ConsulSpec {
         match loaded_in(text, &environment).unwrap().spec.catalog.unwrap() {
             CatalogSpec::Consul(consul) => consul,
+            other @ CatalogSpec::Etcd(_) => panic!("{other:?}"),
         }
     };
     let from_environment = consul("{ consul: { token: 'file', tls: { verify: true } } }");
@@ -250,7 +251,7 @@ fn a_watch_can_be_more_choosy_than_3_8s() {
 fn a_token_may_be_in_a_file() {
     let consul = |text: &str, environment: &[(&str, &str)]| match loaded_in(text, environment)?.spec.catalog {
         Some(CatalogSpec::Consul(consul)) => Ok(consul),
-        None => Err("no catalog".to_owned()),
+        Some(CatalogSpec::Etcd(_)) | None => Err("no Consul".to_owned()),
     };
     let file = consul("{ consul: { tokenFile: '/dev/null' } }", &[]).unwrap();
     assert_eq!((file.token, file.token_file), (None, Some("/dev/null".into())));

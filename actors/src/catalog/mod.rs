@@ -15,6 +15,8 @@ use slog::Logger;
 pub use agent::CatalogAgent;
 
 use crate::consul_agent::{self, ConsulAgent, ConsulClient};
+#[cfg(feature = "etcd")]
+use crate::etcd_agent::{self, EtcdAgent, EtcdClient};
 use crate::guard::PanicGuard;
 use crate::messages::{CatalogCommand, CatalogContact};
 use crate::policy::service::{Answer, Request};
@@ -143,6 +145,15 @@ impl Catalog {
                 let agent = ConsulAgent::new(client.clone(), beginning).start();
                 Ok(Self::new(&agent, move |watch| Box::new(consul_agent::Watching::new(client.clone(), watch))))
             }
+            #[cfg(feature = "etcd")]
+            CatalogSpec::Etcd(etcd) => {
+                let client = EtcdClient::new(etcd).map_err(|cause| cause.to_string())?;
+                let log = beginning.log.clone();
+                let agent = EtcdAgent::new(client.clone(), beginning).start();
+                Ok(Self::new(&agent, move |watch| Box::new(etcd_agent::Watching::new(client.clone(), watch, &log))))
+            }
+            #[cfg(not(feature = "etcd"))]
+            CatalogSpec::Etcd(_) => Err("this binary has been built without etcd".to_owned()),
         }
     }
 

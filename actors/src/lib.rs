@@ -9,6 +9,8 @@ pub mod catalog;
 pub mod consul_agent;
 pub mod control;
 pub mod duration;
+#[cfg(feature = "etcd")]
+pub mod etcd_agent;
 pub mod event;
 pub mod guard;
 pub mod health_check;

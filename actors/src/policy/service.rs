@@ -8,7 +8,7 @@
 //! One request is under way at a time. While one is, or while a failed one waits for its next try, there is one wish at
 //! most: a newer one replaces it, so that nothing piles up while the agent is slow or away.
 //!
-//! Not here: how requests are made and answers read; that is `consul_agent`.
+//! Not here: how requests are made and answers read; that is for each catalog.
 
 use std::time::Duration;
 

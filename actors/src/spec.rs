@@ -454,6 +454,8 @@ pub enum CatalogSpec {
     Consul(ConsulSpec),
     /// etcd.
     Etcd(EtcdSpec),
+    /// ZooKeeper.
+    ZooKeeper(ZooKeeperSpec),
 }
 
 impl CatalogSpec {
@@ -462,6 +464,7 @@ impl CatalogSpec {
         match self {
             Self::Consul(_) => "consul",
             Self::Etcd(_) => "etcd",
+            Self::ZooKeeper(_) => "zookeeper",
         }
     }
 }
@@ -538,6 +541,30 @@ pub struct EtcdLogin {
 impl std::fmt::Debug for EtcdLogin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EtcdLogin").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// How to reach ZooKeeper. Debug output leaves the password out.
+#[derive(Clone, PartialEq)]
+pub struct ZooKeeperSpec {
+    /// Hosts, each with its port: names, or addresses without brackets. One that answers is enough.
+    pub hosts: Vec<(String, u16)>,
+    /// The path of all that is ours; it begins with `/` and does not end with it. Empty for the root.
+    pub prefix: String,
+    /// `user:password`, to whom all belongs that we make.
+    pub digest: Option<String>,
+    /// How long the servers take us for alive without a word of ours: as long as the shortest `ttl` of our services.
+    pub session_timeout: Duration,
+}
+
+impl std::fmt::Debug for ZooKeeperSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ZooKeeperSpec")
+            .field("hosts", &self.hosts)
+            .field("prefix", &self.prefix)
+            .field("digest", &self.digest.as_ref().map(|_| "(secret)"))
+            .field("session_timeout", &self.session_timeout)
+            .finish()
     }
 }
 

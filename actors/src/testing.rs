@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::event::{JobName, WatchName};
 use crate::spec::{
     ConsulSpec, ControlSpec, EtcdApi, EtcdEndpoint, EtcdSpec, Exec, HealthSpec, JobSpec, OutputSpec, ServiceSpec, Spec,
-    TlsSpec, WatchSpec,
+    TlsSpec, WatchSpec, ZooKeeperSpec,
 };
 
 /// So many seconds.
@@ -87,6 +87,16 @@ pub fn etcd(addresses: &[String]) -> EtcdSpec {
         api: EtcdApi::Three,
         login: None,
         tls: TlsSpec::default(),
+    }
+}
+
+/// ZooKeeper at these ports of this machine, below `/containerpilot`, with sessions of ten seconds.
+pub fn zookeeper(ports: &[u16]) -> ZooKeeperSpec {
+    ZooKeeperSpec {
+        hosts: ports.iter().map(|port| ("127.0.0.1".to_owned(), *port)).collect(),
+        prefix: "/containerpilot".to_owned(),
+        digest: None,
+        session_timeout: secs(10),
     }
 }
 

@@ -23,6 +23,7 @@ use super::node::Node;
 use super::raw_v2::{Backend, Config, Coprocess, Sensor, Service, Task, Telemetry};
 use super::raw_v3::Field;
 use super::reader::{Reader, Scope};
+use super::zookeeper;
 use crate::template::{self, Environment};
 
 /// The name of the main application's job, unless a service has it.
@@ -33,11 +34,13 @@ const MAIN: &str = "main";
 pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, reader: &mut Reader) -> Option<Spec> {
     let scope = Scope::new("", root);
     let config: Config<'_> = reader.read(&scope, root)?;
-    let catalogs = Catalogs { consul: config.consul, etcd: config.etcd };
-    let catalog = catalog(&scope, catalogs, surroundings.environment, reader);
+    let catalogs = Catalogs { consul: config.consul, etcd: config.etcd, zookeeper: config.zookeeper };
+    let mut catalog = catalog(&scope, catalogs, surroundings.environment, reader);
     let mut jobs = Jobs::default();
     services(&scope, config.services, surroundings, catalog.as_ref(), &mut jobs, reader);
     let (telemetry, sensors) = telemetry(&scope, config.telemetry, surroundings, reader);
+    let all = jobs.jobs.iter().filter_map(|job| job.service.as_ref());
+    zookeeper::fit(&mut catalog, all.chain(telemetry.as_ref().map(|telemetry| &telemetry.service)));
     let pre_start = if config.pre_start.node.is_some() { config.pre_start } else { config.on_start };
     if let Some(hook) = hook(&scope, pre_start, "preStart", reader) {
         jobs.add(JobSpec { init: true, required: true, ..hook });

@@ -19,6 +19,7 @@ use super::problem::{Problem, nearest};
 use super::raw_v3::{Config, Control, Field, Signals, Watch};
 use super::reader::{Reader, Scope, text};
 use super::starts;
+use super::zookeeper;
 use crate::template::Environment;
 
 /// 3.8's control socket.
@@ -37,13 +38,15 @@ pub struct Surroundings<'a> {
 pub fn lower(root: &Node, surroundings: Surroundings<'_>, reader: &mut Reader) -> Option<Spec> {
     let scope = Scope::new("", root);
     let config: Config<'_> = reader.read(&scope, root)?;
-    let catalogs = Catalogs { consul: config.consul, etcd: config.etcd };
-    let catalog = catalog(&scope, catalogs, surroundings.environment, reader);
+    let catalogs = Catalogs { consul: config.consul, etcd: config.etcd, zookeeper: config.zookeeper };
+    let mut catalog = catalog(&scope, catalogs, surroundings.environment, reader);
     let Jobs { jobs, starts, metrics: metric_fields } =
         jobs(&scope, config.jobs, surroundings, catalog.as_ref(), reader);
     let watches = watches(&scope, config.watches, catalog.as_ref(), reader);
     let telemetry = discovery::telemetry(&scope, config.telemetry, surroundings, reader);
     known_metrics(&jobs, &metric_fields, telemetry.as_ref(), reader);
+    let services = jobs.iter().filter_map(|job| job.service.as_ref());
+    zookeeper::fit(&mut catalog, services.chain(telemetry.as_ref().map(|telemetry| &telemetry.service)));
     starts::check(&jobs, &watches, telemetry.is_some(), &starts, reader);
     Some(Spec {
         jobs,
@@ -65,6 +68,8 @@ pub struct Catalogs<'a> {
     pub consul: Field<'a>,
     /// `etcd`
     pub etcd: Field<'a>,
+    /// `zookeeper`
+    pub zookeeper: Field<'a>,
 }
 
 /// The one catalog, if there is one.
@@ -74,10 +79,11 @@ pub fn catalog(
     environment: &Environment,
     reader: &mut Reader,
 ) -> Option<CatalogSpec> {
-    discovery::one_catalog(scope, &[fields.consul, fields.etcd], reader);
+    discovery::one_catalog(scope, &[fields.consul, fields.etcd, fields.zookeeper], reader);
     let consul = discovery::catalog(scope, fields.consul, environment, reader);
     let etcd = etcd::catalog(scope, fields.etcd, reader);
-    consul.or(etcd)
+    let zookeeper = zookeeper::catalog(scope, fields.zookeeper, reader);
+    consul.or(etcd).or(zookeeper)
 }
 
 /// 0 is the default, and a negative number a KILL at once, as in version 2.

@@ -20,6 +20,7 @@ mod reader;
 mod starts;
 #[cfg(test)]
 mod tests;
+mod zookeeper;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

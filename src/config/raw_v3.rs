@@ -63,7 +63,7 @@ pub(super) use block;
 block! {
     /// The whole config.
     Config, "a config", case matters: true;
-    consul: "consul", etcd: "etcd", logging: "logging", stop_timeout: "stopTimeout", jobs: "jobs", watches: "watches",
+    consul: "consul", etcd: "etcd", zookeeper: "zookeeper", logging: "logging", stop_timeout: "stopTimeout", jobs: "jobs", watches: "watches",
     telemetry: "telemetry", control: "control", signals: "signals", stay_up: "stayUp",
 }
 
@@ -180,6 +180,12 @@ block! {
     /// `etcd` of the whole.
     Etcd, "`etcd`";
     endpoints: "endpoints", prefix: "prefix", api: "api", username: "username", password: "password", tls: "tls",
+}
+
+block! {
+    /// `zookeeper` of the whole.
+    ZooKeeper, "`zookeeper`";
+    hosts: "hosts", prefix: "prefix", digest: "digest",
 }
 
 block! {

@@ -3,7 +3,7 @@
 //! Not here: what is asked, and which server; that is for each catalog.
 
 mod connect;
-mod dns;
+pub(crate) mod dns;
 mod tls;
 
 use std::cell::Cell;

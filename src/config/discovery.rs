@@ -236,10 +236,11 @@ pub fn telemetry(
     let (scope, raw) = reader.block::<Telemetry<'_>>(scope, field)?;
     let tags = reader.strings(&scope, raw.tags);
     let page = reader.boolean(&scope, raw.page).unwrap_or(true);
+    let must_listen = reader.boolean(&scope, raw.required).unwrap_or(false);
     let metrics = metrics(&scope, raw.metrics, reader);
     let fields = Server { port: raw.port, interfaces: raw.interfaces };
     let server = server(&scope, fields, tags, surroundings, reader);
-    Some(TelemetrySpec { metrics, page, ..server })
+    Some(TelemetrySpec { metrics, page, must_listen, ..server })
 }
 
 /// Where the metrics server is, as written.

@@ -22,8 +22,13 @@ const LEVELS: [(&str, LogLevel); 7] = [
     ("fatal", LogLevel::Fatal),
     ("panic", LogLevel::Panic),
 ];
-const FORMATS: [(&str, LogFormat); 3] =
-    [("default", LogFormat::Default), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+const FORMATS: [(&str, LogFormat); 4] = [
+    ("default", LogFormat::Default),
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+    // Version 2's default under a name of its own.
+    ("stamp", LogFormat::Stamp),
+];
 /// The fields of records that are ours.
 const TAKEN: [&str; 9] = ["check", "data", "dropped", "job", "level", "msg", "pid", "stream", "time"];
 /// What pieces of long lines have in addition.

@@ -81,7 +81,8 @@ pub fn address(scope: &Scope, field: Field<'_>, host: &Host, reader: &mut Reader
     if picked.is_none() {
         let specs: Vec<String> = looked_for.iter().map(|spec| format!("`{}`", shortened(spec))).collect();
         let here = interfaces::listed(&host.addresses);
-        reader.problem(scope, field, format!("no network interface matches {} (there are: {here})", specs.join(", ")));
+        let says = format!("no network interface matches {} (there are: {here})", specs.join(", "));
+        reader.machine_problem(scope, field, says);
     }
     (written, picked)
 }
@@ -417,7 +418,7 @@ pub fn catalog(scope: &Scope, field: Field<'_>, environment: &Environment, reade
         && let Err(cause) = fs::read_to_string(path)
     {
         let says = format!("cannot read `{}`: {cause}", shortened(&path.to_string_lossy()));
-        reader.problem(&inner, raw.map_or(field, |raw| raw.token_file), says);
+        reader.machine_problem(&inner, raw.map_or(field, |raw| raw.token_file), says);
     }
     if token.as_ref().is_some_and(|token| token.chars().any(char::is_control)) {
         reader.problem(&inner, raw.map_or(field, |raw| raw.token), "the token has a control character in it");
@@ -518,7 +519,7 @@ fn tls(scope: &Scope, raw: Option<&Tls<'_>>, environment: &Environment, reader: 
         {
             let says = format!("cannot use `{}`: {cause}", shortened(path));
             match field.filter(|field| field.node.is_some()) {
-                Some(field) => reader.problem(scope, field, says),
+                Some(field) => reader.machine_problem(scope, field, says),
                 // It comes from the environment.
                 None => reader.problem_with(scope, says),
             }

@@ -56,7 +56,7 @@ pub fn logging(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> LoggingS
             && let Err(cause) = can_be_logged_to(path)
         {
             let says = format!("cannot write to `{}`: {cause}", super::node::shortened(&output));
-            reader.problem(&scope, raw.output, says);
+            reader.machine_problem(&scope, raw.output, says);
         }
     }
     if let Some(written) = reader.string(&scope, raw.max_line) {

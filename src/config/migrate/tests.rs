@@ -211,17 +211,22 @@ fn every_value_of_every_key_means_the_same() {
     }
 }
 
-#[test]
-fn random_configs_mean_the_same() {
+/// Numbers below a limit, as a printed seed has it.
+fn random() -> impl FnMut(usize) -> usize {
     let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8) | 1;
     println!("seed {seed}");
     let mut state = seed;
-    let mut random = |below: usize| {
+    move |below| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
-    };
+    }
+}
+
+#[test]
+fn random_configs_mean_the_same() {
+    let mut random = random();
     for _ in 0..300 {
         let chosen = VALUES.iter().filter_map(|(key, values)| {
             let value = values.get(random(values.len() + 2))?;
@@ -230,6 +235,58 @@ fn random_configs_mean_the_same() {
         // Without a command only the keys tell the version.
         let config = format!("{{ tasks: [],\n {} }}", chosen.collect::<String>());
         means_the_same(&config, COMMANDS[random(COMMANDS.len())]);
+    }
+}
+
+/// Configs that are broken somewhere: no result is wrong, but a panic is, and so is a new config that is none.
+#[test]
+fn no_text_makes_a_migration_panic() {
+    const PIECES: [&str; 24] = [
+        "{{",
+        "}}",
+        "{{ .WHO }}",
+        "{{- .WHO -}}",
+        "{{/* */}}",
+        "{{ if .WHO }}",
+        "{{ end }}",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "'",
+        "\"",
+        "\\",
+        "\n",
+        "null",
+        "0",
+        "''",
+        "é",
+        "\u{2028}",
+        "\u{F0000}",
+        "name",
+    ];
+    let mut random = random();
+    for _ in 0..5000 {
+        let (key, values) = VALUES[random(VALUES.len())];
+        let mut config = format!("{{ preStart: 'x', {key}: {} }}", values[random(values.len())]);
+        for _ in 0..=random(3) {
+            let boundaries: Vec<usize> = config.char_indices().map(|(at, _)| at).chain([config.len()]).collect();
+            let from = boundaries[random(boundaries.len())];
+            let to = *boundaries.iter().find(|at| **at >= from + random(4)).unwrap_or(&config.len());
+            config.replace_range(from..to, PIECES[random(PIECES.len())]);
+        }
+        let command = COMMANDS[random(COMMANDS.len())];
+        match std::panic::catch_unwind(|| migrated(&config, command)) {
+            Err(_) => panic!("it panics: {config:?}"),
+            Ok(Err(_)) => {}
+            // What is rendered may be no config, but it was none before, either.
+            Ok(Ok(new)) => {
+                let (old, new) = (loaded(&config, command), loaded(&new.text, &[]).map_err(|error| (error, new.text)));
+                assert!(old.is_err() || new.is_ok(), "{config}\n{new:?}");
+            }
+        }
     }
 }
 

@@ -212,8 +212,9 @@ impl Migration<'_> {
             let Some(raw) = self.reader.read::<Backend<'_>>(&scope, node) else { continue };
             let service = self.reader.string(&scope, raw.name).unwrap_or_default();
             let tag = self.reader.string(&scope, raw.tag);
-            // Several may look for one name: with a tag each, or even without.
-            let mut wanted = vec![self.unless_rendered(&service, as_service_name)];
+            // What is rendered may be no name for a watch. Several may look for one name: with a tag each, or even without.
+            let known = if self.actions.are_in(&service) { "backend" } else { &service };
+            let mut wanted = vec![as_service_name(known)];
             let tagged = tag.map(|tag| format!("{}-{tag}", wanted[0]));
             wanted.extend(tagged.filter(|name| is_service_name(name)));
             let name = names.take(&wanted);

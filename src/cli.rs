@@ -18,6 +18,13 @@ pub enum Command {
         /// `-out`, unless it is `-`.
         out: Option<PathBuf>,
     },
+    /// `-migrate`: a version 2 config and command line as a version 3 config.
+    Migrate {
+        /// `-out`, unless it is `-`.
+        out: Option<PathBuf>,
+        /// The main application and its arguments.
+        command: Vec<OsString>,
+    },
     /// `-validate`, for a command line that ends with these words.
     Validate(Vec<OsString>),
     /// Something that a running instance does.
@@ -193,10 +200,16 @@ const MAINTENANCE: Flag = Flag {
     help: "Toggle maintenance mode for a ContainerPilot process through its control socket.\n    \t\
            Options: '-maintenance enable' or '-maintenance disable'",
 };
+const MIGRATE: Flag = Flag {
+    name: "migrate",
+    kind: Kind::Switch,
+    help: "Write a version 2 configuration and the command line after it as a version 3 configuration, and quit.",
+};
 const OUT: Flag = Flag {
     name: "out",
     kind: Kind::Value,
-    help: "File path where to save rendered config file when '-template' is used.\n    \tDefaults to stdout ('-').",
+    help: "File path where to save rendered config file when '-template' is used, or the new one of '-migrate'.\n    \t\
+           Defaults to stdout ('-').",
 };
 const PING: Flag =
     Flag { name: "ping", kind: Kind::Switch, help: "Check that the ContainerPilot control socket is up." };
@@ -232,7 +245,7 @@ const VERSION: Flag = Flag { name: "version", kind: Kind::Switch, help: "Show ve
 
 const WATCH: Flag = Flag { name: "watch", kind: Kind::Switch, help: "With '-status': again and again." };
 
-const FLAGS: [&Flag; 25] = [
+const FLAGS: [&Flag; 26] = [
     &CONFIG,
     &DRY_RUN,
     &EVENTS,
@@ -244,6 +257,7 @@ const FLAGS: [&Flag; 25] = [
     &JSON,
     &LOGS,
     &MAINTENANCE,
+    &MIGRATE,
     &OUT,
     &PING,
     &PUT_ENV,
@@ -362,6 +376,7 @@ impl Given {
     fn invocation(mut self, words: Vec<OsString>) -> Result<Invocation, UsageError> {
         let mut value = |flag: &Flag| self.values.remove(flag.name).filter(|value| !value.is_empty());
         let (config, out) = (value(&CONFIG), value(&OUT).map(|out| path_of(&out)));
+        let out = out.filter(|path| path.as_os_str() != "-");
         let is_on = |flag: &Flag| self.switches.get(flag.name).copied().unwrap_or(false);
         let mut word = |flag: &Flag| self.values.remove(flag.name).map(|word| word.to_string_lossy().into_owned());
         let (job, explain, logs, signal) = (word(&JOB), word(&EXPLAIN), word(&LOGS), word(&SIGNAL));
@@ -374,7 +389,9 @@ impl Given {
         let command = if is_on(&VERSION) {
             Command::Version
         } else if is_on(&TEMPLATE) {
-            Command::Template { out: out.filter(|path| path.as_os_str() != "-") }
+            Command::Template { out }
+        } else if is_on(&MIGRATE) {
+            Command::Migrate { out, command: words }
         } else if is_on(&VALIDATE) {
             Command::Validate(words)
         } else if is_on(&RELOAD) && is_on(&DRY_RUN) {
@@ -461,6 +478,7 @@ mod tests {
     fn one_subcommand_goes_before_another_as_in_3_8() {
         assert_eq!(command(&["-template", "-version"]), Command::Version);
         assert_eq!(command(&["-reload", "-template", "-out=-"]), Command::Template { out: None });
+        assert_eq!(command(&["-validate", "-migrate"]), Command::Migrate { out: None, command: Vec::new() });
         assert_eq!(command(&["-maintenance", "enable", "-reload"]), Command::Request(Request::Reload));
         assert_eq!(
             command(&["-ping", "-putenv", "A=b=c", "-putenv=A=d"]),
@@ -496,6 +514,12 @@ mod tests {
         assert_eq!(command(&["-logs", "app"]), logs(false));
         assert_eq!(command(&["-follow", "-logs=app"]), logs(true));
         assert_eq!(command(&["-reload", "-dry-run"]), Command::Request(Request::DryRun { json: false }));
+    }
+
+    #[test]
+    fn a_migration_takes_a_command() {
+        let migrate = Command::Migrate { out: Some("x.json5".into()), command: vec!["app".into(), "-out".into()] };
+        assert_eq!(command(&["-migrate", "-out", "file://x.json5", "--", "app", "-out"]), migrate);
     }
 
     #[test]

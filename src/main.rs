@@ -22,7 +22,7 @@ use containerpilot_actors::nearest::nearest;
 
 use boot::BootError;
 use cli::{Command, Invocation, Query, Request};
-use config::{Loaded, Source};
+use config::{Loaded, Migrated, Source};
 use template::Environment;
 
 /// Neither a wrong command line nor an instance that ended by itself.
@@ -45,7 +45,7 @@ enum Failure {
     Config(#[from] config::ConfigError),
     #[error("cannot find out the addresses of this machine")]
     Host(#[source] io::Error),
-    #[error("cannot write the rendered config to `{path}`")]
+    #[error("cannot write the config to `{path}`")]
     Write { path: String, source: io::Error },
     #[error("cannot understand the answer")]
     Answer(#[source] serde_json::Error),
@@ -86,7 +86,15 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
         Command::Version => {
             print(io::stdout(), &format!("Version: {}\nGitHash: {}\n", env!("CARGO_PKG_VERSION"), env!("GIT_HASH")));
         }
-        Command::Template { out } => write_rendered(&config::render(&source()?, &environment)?, out.as_deref())?,
+        Command::Template { out } => write_config(&config::render(&source()?, &environment)?, out.as_deref())?,
+        Command::Migrate { out, command } => {
+            let host = Host::read().map_err(Failure::Host)?;
+            let Migrated { text, notes } = config::migrate(&source()?, &command, &host)?;
+            write_config(text.as_bytes(), out.as_deref())?;
+            for says in notes {
+                print(io::stderr(), &format!("{says}\n"));
+            }
+        }
         Command::Validate(words) => return Ok(validated(&load(&source()?, &words, &environment)?)),
         Command::Request(request) => {
             let answer = client::send(&request, &control(source())?)?;
@@ -211,7 +219,7 @@ fn validated(loaded: &Loaded) -> u8 {
     if loaded.spec.warnings.is_empty() { 0 } else { FAILED }
 }
 
-fn write_rendered(text: &[u8], out: Option<&Path>) -> Result<(), Failure> {
+fn write_config(text: &[u8], out: Option<&Path>) -> Result<(), Failure> {
     let name = out.map_or_else(|| OsStr::new("stdout"), Path::as_os_str);
     let written = match out {
         Some(path) => fs::write(path, text),

@@ -81,7 +81,8 @@ pub fn address(scope: &Scope, field: Field<'_>, host: &Host, reader: &mut Reader
     if picked.is_none() {
         let specs: Vec<String> = looked_for.iter().map(|spec| format!("`{}`", shortened(spec))).collect();
         let here = interfaces::listed(&host.addresses);
-        reader.problem(scope, field, format!("no network interface matches {} (there are: {here})", specs.join(", ")));
+        let says = format!("no network interface matches {} (there are: {here})", specs.join(", "));
+        reader.machine_problem(scope, field, says);
     }
     (written, picked)
 }
@@ -236,10 +237,11 @@ pub fn telemetry(
     let (scope, raw) = reader.block::<Telemetry<'_>>(scope, field)?;
     let tags = reader.strings(&scope, raw.tags);
     let page = reader.boolean(&scope, raw.page).unwrap_or(true);
+    let must_listen = reader.boolean(&scope, raw.required).unwrap_or(false);
     let metrics = metrics(&scope, raw.metrics, reader);
     let fields = Server { port: raw.port, interfaces: raw.interfaces };
     let server = server(&scope, fields, tags, surroundings, reader);
-    Some(TelemetrySpec { metrics, page, ..server })
+    Some(TelemetrySpec { metrics, page, must_listen, ..server })
 }
 
 /// Where the metrics server is, as written.
@@ -416,7 +418,7 @@ pub fn catalog(scope: &Scope, field: Field<'_>, environment: &Environment, reade
         && let Err(cause) = fs::read_to_string(path)
     {
         let says = format!("cannot read `{}`: {cause}", shortened(&path.to_string_lossy()));
-        reader.problem(&inner, raw.map_or(field, |raw| raw.token_file), says);
+        reader.machine_problem(&inner, raw.map_or(field, |raw| raw.token_file), says);
     }
     if token.as_ref().is_some_and(|token| token.chars().any(char::is_control)) {
         reader.problem(&inner, raw.map_or(field, |raw| raw.token), "the token has a control character in it");
@@ -538,7 +540,7 @@ pub fn tls(scope: &Scope, raw: Option<&Tls<'_>>, environment: Option<&Environmen
         {
             let says = format!("cannot use `{}`: {cause}", shortened(path));
             match field.filter(|field| field.node.is_some()) {
-                Some(field) => reader.problem(scope, field, says),
+                Some(field) => reader.machine_problem(scope, field, says),
                 // It comes from the environment.
                 None => reader.problem_with(scope, says),
             }

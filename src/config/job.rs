@@ -15,7 +15,7 @@ use super::lower_v3::{Surroundings, named_scope, service_name};
 use super::node::{Node, Value};
 use super::problem::Problem;
 use super::raw_v3::{self, Field, Health, Job, When};
-use super::reader::{Reader, Scope, whole_part};
+use super::reader::{Reader, Scope, text, whole_part};
 use super::starts::Start;
 
 /// A process takes longer to start.
@@ -60,14 +60,13 @@ pub fn lower<'a>(
     let (start, wait_timeout, delay, written) = start(&scope, raw.when, reader);
     let health = health(&scope, raw.health, reader);
     let service = service(&scope, &raw, port, &name, health.as_ref(), surroundings, reader);
-    let timeout = reader.duration(&scope, raw.timeout, SHORTEST);
-    let default_timeout = if let StartRule::Interval(interval) = &start { Some(*interval) } else { None };
     let is_on = |field, reader: &mut Reader| reader.boolean(&scope, field);
     let main = is_on(raw.main, reader).unwrap_or(false);
     let init = is_on(raw.init, reader).unwrap_or(false);
     let mut pid_variables = vec![pid_variable(&name)];
     // 2.7's name for the pid of the main application.
     pid_variables.extend(main.then(|| APP_PID.into()));
+    pid_variables.dedup();
     let spec = JobSpec {
         name: JobName::new(name),
         delay,
@@ -87,7 +86,7 @@ pub fn lower<'a>(
         exec: command(&scope, raw.exec, reader),
         wait_timeout,
         restarts: restarts(&scope, raw.restarts, &start, written.each, reader),
-        timeout: timeout.or(default_timeout),
+        timeout: timeout(&scope, raw.timeout, &start, reader),
         // 3.8: 0 is the same as none.
         stop_timeout: reader.duration(&scope, raw.stop_timeout, Duration::ZERO).filter(|wait| !wait.is_zero()),
         backoff: backoff(&scope, raw.backoff, reader),
@@ -199,6 +198,15 @@ fn start<'a>(
         }
     };
     (rule, wait, None, written)
+}
+
+/// How long a run may take: an interval job's no longer than the interval, unless it says so.
+fn timeout(scope: &Scope, field: Field<'_>, start: &StartRule, reader: &mut Reader) -> Option<Duration> {
+    if field.node.and_then(text).as_deref() == Some("none") {
+        return None;
+    }
+    let interval = if let StartRule::Interval(interval) = start { Some(*interval) } else { None };
+    reader.duration(scope, field, SHORTEST).or(interval)
 }
 
 /// `restarts`

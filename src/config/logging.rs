@@ -22,8 +22,13 @@ const LEVELS: [(&str, LogLevel); 7] = [
     ("fatal", LogLevel::Fatal),
     ("panic", LogLevel::Panic),
 ];
-const FORMATS: [(&str, LogFormat); 3] =
-    [("default", LogFormat::Default), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+const FORMATS: [(&str, LogFormat); 4] = [
+    ("default", LogFormat::Default),
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+    // Version 2's default under a name of its own.
+    ("stamp", LogFormat::Stamp),
+];
 /// The fields of records that are ours.
 const TAKEN: [&str; 9] = ["check", "data", "dropped", "job", "level", "msg", "pid", "stream", "time"];
 /// What pieces of long lines have in addition.
@@ -51,7 +56,7 @@ pub fn logging(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> LoggingS
             && let Err(cause) = can_be_logged_to(path)
         {
             let says = format!("cannot write to `{}`: {cause}", super::node::shortened(&output));
-            reader.problem(&scope, raw.output, says);
+            reader.machine_problem(&scope, raw.output, says);
         }
     }
     if let Some(written) = reader.string(&scope, raw.max_line) {

@@ -18,7 +18,7 @@ use super::discovery;
 use super::exec;
 use super::job::{APP_PID, SHORTEST, command, pid_variable, restarts};
 use super::logging::logging;
-use super::lower_v3::{Catalogs, Surroundings, catalog, control, named_scope, stop_timeout};
+use super::lower_v3::{Catalogs, Surroundings, catalog, control, looked_up_name, named_scope, stop_timeout};
 use super::node::Node;
 use super::raw_v2::{Backend, Config, Coprocess, Sensor, Service, Task, Telemetry};
 use super::raw_v3::Field;
@@ -164,25 +164,13 @@ fn needed_command(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Optio
     command(scope, field, reader)
 }
 
-fn needed_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
-    let name = reader.string(scope, field);
+/// What looks for a service in a catalog, or is one; it must be there.
+fn service_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
+    let name = looked_up_name(scope, field, reader);
     if name.is_none() {
         reader.problem(scope, field, "is blank, it must be a name");
     }
     name
-}
-
-/// What looks for a service in a catalog, or is one.
-fn service_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
-    let name = needed_name(scope, field, reader)?;
-    let is_usual = name.len() > 1
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if !is_usual {
-        let says = "is an unusual name for a service (a lower-case letter, then letters, digits and hyphens)";
-        reader.warning(scope, field, says);
-    }
-    Some(name)
 }
 
 fn hook(scope: &Scope, field: Field<'_>, name: &str, reader: &mut Reader) -> Option<JobSpec> {

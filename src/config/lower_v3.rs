@@ -188,7 +188,7 @@ fn watches(scope: &Scope, field: Field<'_>, catalog: Option<&CatalogSpec>, reade
         let debounce = reader.duration(&scope, raw.debounce, Duration::ZERO).unwrap_or_default();
         let dc = reader.string(&scope, raw.dc);
         discovery::consuls_alone(&scope, &[raw.dc, raw.stale], catalog, reader);
-        let service = raw.service.node.and_then(|_| service_name(&scope, raw.service, reader));
+        let service = looked_up_name(&scope, raw.service, reader);
         let delay = reader.duration(&scope, raw.delay, Duration::ZERO).unwrap_or_default();
         if let (Some(name), Some(interval)) = (name, interval) {
             let service = service.unwrap_or_else(|| name.clone());
@@ -216,13 +216,28 @@ pub fn service_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Opt
         reader.problem(scope, field, format!("is blank, it must be {ACCEPTED}"));
         return None;
     };
-    let is_valid = name.len() > 1
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let is_valid = is_service_name(&name);
     if !is_valid {
         reader.refuse(scope, field, ACCEPTED);
     }
     is_valid.then_some(name)
+}
+
+/// The name of a service that others may have named: an unusual one is warned of.
+pub fn looked_up_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
+    let name = reader.string(scope, field)?;
+    if !is_service_name(&name) {
+        let says = "is an unusual name for a service (a lower-case letter, then letters, digits and hyphens)";
+        reader.warning(scope, field, says);
+    }
+    Some(name)
+}
+
+/// Whether every catalog takes the name.
+pub fn is_service_name(name: &str) -> bool {
+    name.len() > 1
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 /// `control`

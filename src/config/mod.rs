@@ -11,6 +11,7 @@ mod job;
 mod logging;
 mod lower_v2;
 mod lower_v3;
+mod migrate;
 mod node;
 mod positions;
 mod problem;
@@ -20,8 +21,11 @@ mod reader;
 mod starts;
 #[cfg(test)]
 mod tests;
+mod unrendered;
+mod writer;
 mod zookeeper;
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -37,6 +41,7 @@ use reader::Reader;
 
 pub use discovery::pick_address;
 pub use lower_v2::only_command;
+pub use migrate::{Migrated, migrate};
 pub use reader::go_boolean;
 
 /// A config has six levels; whoever has more than these has made a mistake, or wants our stack to overflow.
@@ -73,6 +78,16 @@ impl Source {
         match self {
             Self::File(path) => path.to_string_lossy().into_owned(),
             Self::Text { place, .. } => (*place).to_owned(),
+        }
+    }
+
+    fn text(&self) -> Result<Cow<'_, [u8]>, ConfigError> {
+        match self {
+            Self::File(path) => match std::fs::read(path) {
+                Ok(text) => Ok(text.into()),
+                Err(source) => Err(ConfigError::Read { path: self.name(), source }),
+            },
+            Self::Text { text, .. } => Ok(text.into()),
         }
     }
 }
@@ -112,6 +127,27 @@ pub enum ConfigError {
         /// What the parser wants.
         says: String,
     },
+    /// `-migrate` keeps templates as they are, and so has to read the text without rendering it.
+    #[error(
+        "{path}:{line}:{column}: {says}: before its template is rendered this is no JSON5; render it first, with the \
+         environment that it is for: containerpilot -config {path} -template -out RENDERED"
+    )]
+    Unrendered {
+        /// As the user named it.
+        path: String,
+        /// From 1.
+        line: usize,
+        /// In characters, from 1.
+        column: usize,
+        /// What is in the way.
+        says: String,
+    },
+    /// There is nothing to migrate.
+    #[error("{path}: this is a config of version 3 already (what else says version 2: a command after `--`)")]
+    NotTwo {
+        /// As the user named it.
+        path: String,
+    },
     /// All that is wrong with its fields, in the order of the text.
     #[error("{}", .0.join("\n"))]
     Invalid(Vec<String>),
@@ -119,14 +155,7 @@ pub enum ConfigError {
 
 /// Reads and renders a config, and does no more: `-template`.
 pub fn render(source: &Source, environment: &Environment) -> Result<Vec<u8>, ConfigError> {
-    let name = source.name();
-    let text = match source {
-        Source::File(path) => {
-            &std::fs::read(path).map_err(|source| ConfigError::Read { path: name.clone(), source })?
-        }
-        Source::Text { text, .. } => text,
-    };
-    Ok(template::render(&name, text, environment)?)
+    Ok(template::render(&source.name(), &source.text()?, environment)?)
 }
 
 /// Loads a config, for a command line that ends with this command. What is doubtful is in `spec.warnings`.
@@ -145,19 +174,7 @@ pub fn load(
 fn parse(name: &str, text: &str, command: &[OsString], surroundings: Surroundings<'_>) -> Result<Loaded, ConfigError> {
     let root = parse_json5(name, text)?;
     let mut reader = Reader::default();
-    let spec = match Version::of(&root, !command.is_empty(), &mut reader) {
-        Version::Two => lower_v2::lower(&root, command, surroundings, &mut reader),
-        Version::Three => {
-            if let [program, ..] = command {
-                let says = format!(
-                    "`{}` is not run: beside a config of version 3 there is no main application",
-                    program.to_string_lossy()
-                );
-                reader.warning_of(&reader::Scope::new("", &root), says);
-            }
-            lower_v3::lower(&root, surroundings, &mut reader)
-        }
-    };
+    let spec = lower(&root, command, surroundings, &mut reader);
     let told = |problems: &[problem::Problem]| problem::tell(problems, name, text);
     match spec {
         Some(spec) if reader.problems.is_empty() => {
@@ -165,6 +182,22 @@ fn parse(name: &str, text: &str, command: &[OsString], surroundings: Surrounding
             Ok(Loaded { spec, notes: told(&reader.notes) })
         }
         Some(_) | None => Err(ConfigError::Invalid(told(&reader.problems))),
+    }
+}
+
+fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, reader: &mut Reader) -> Option<Spec> {
+    match Version::of(root, !command.is_empty(), reader) {
+        Version::Two => lower_v2::lower(root, command, surroundings, reader),
+        Version::Three => {
+            if let [program, ..] = command {
+                let says = format!(
+                    "`{}` is not run: beside a config of version 3 there is no main application",
+                    program.to_string_lossy()
+                );
+                reader.warning_of(&reader::Scope::new("", root), says);
+            }
+            lower_v3::lower(root, surroundings, reader)
+        }
     }
 }
 

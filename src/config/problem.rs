@@ -18,6 +18,8 @@ pub struct Problem {
     path: String,
     /// What is wrong, with the value where it is no secret.
     says: String,
+    /// Whether it may be right elsewhere: with other files or network interfaces.
+    of_machine: bool,
 }
 
 /// What a problem points at.
@@ -35,12 +37,30 @@ impl Problem {
 
     /// A problem with the value of this number.
     pub fn at_value(id: usize, path: impl Into<String>, says: impl Into<String>) -> Self {
-        Self { place: Place::Value(id), path: path.into(), says: says.into() }
+        Self { place: Place::Value(id), path: path.into(), says: says.into(), of_machine: false }
     }
 
     /// A problem with the key of a value.
     pub fn key(node: &Node, path: impl Into<String>, says: impl Into<String>) -> Self {
-        Self { place: Place::Key(node.id), path: path.into(), says: says.into() }
+        Self { place: Place::Key(node.id), path: path.into(), says: says.into(), of_machine: false }
+    }
+
+    /// The same as a problem of this machine rather than of the config.
+    pub fn of_machine(self) -> Self {
+        Self { of_machine: true, ..self }
+    }
+
+    /// Whether it is one of this machine.
+    pub fn is_of_machine(&self) -> bool {
+        self.of_machine
+    }
+
+    /// The number of the value that is wrong, unless it is the key.
+    pub fn value_id(&self) -> Option<usize> {
+        match self.place {
+            Place::Value(id) => Some(id),
+            Place::Key(_) => None,
+        }
     }
 
     /// The problem as a message; `file` as the user named it.

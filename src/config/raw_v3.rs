@@ -161,7 +161,7 @@ block! {
 block! {
     /// `telemetry`.
     Telemetry, "`telemetry`";
-    port: "port", interfaces: "interfaces", tags: "tags", metrics: "metrics", page: "page",
+    port: "port", interfaces: "interfaces", tags: "tags", metrics: "metrics", page: "page", required: "required",
 }
 
 block! {

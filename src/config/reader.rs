@@ -23,6 +23,11 @@ impl Scope {
         Self { path: path.into(), id: node.id }
     }
 
+    /// Its path; empty for the whole config.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The path of a field.
     pub fn path_of(&self, field: Field<'_>) -> String {
         if self.path.is_empty() { field.name.to_owned() } else { format!("{}.{}", self.path, field.name) }
@@ -52,6 +57,12 @@ impl Reader {
     pub fn problem(&mut self, scope: &Scope, field: Field<'_>, says: impl Into<String>) {
         let id = field.node.map_or(scope.id, |node| node.id);
         self.problems.push(Problem::at_value(id, scope.path_of(field), says));
+    }
+
+    /// A problem with the value of a field on this machine, which may be right on another one.
+    pub fn machine_problem(&mut self, scope: &Scope, field: Field<'_>, says: impl Into<String>) {
+        let id = field.node.map_or(scope.id, |node| node.id);
+        self.problems.push(Problem::at_value(id, scope.path_of(field), says).of_machine());
     }
 
     /// A problem with a block.

@@ -84,6 +84,7 @@ fn an_interval_is_the_default_of_timeout_and_makes_restarts_unlimited() {
     let periodic = job("when: { interval: 2 }");
     assert_eq!((periodic.timeout, periodic.restarts), (interval, Budget::Unlimited));
     assert_eq!(job("when: { interval: 2 }, restarts: 'never'").restarts, Budget::Limited(0));
+    assert_eq!(job("when: { interval: 2 }, timeout: 'none'").timeout, None);
 }
 
 #[test]
@@ -128,6 +129,7 @@ fn logging_of_a_job_and_of_its_check_is_read() {
     assert_eq!(job.health.unwrap().output, spec, "a reload compares specs");
     assert_eq!(loaded("{ logging: { maxLine: '16k' } }").spec.logging.max_line, 16384);
     assert_eq!(loaded("{}").spec.logging.max_line, 65536);
+    assert_eq!(loaded("{ logging: { format: 'stamp' } }").spec.logging.format, LogFormat::Stamp);
     assert_eq!(loaded("{ jobs: [ { name: 'a', logging: { raw: true, json: true } } ] }").spec.warnings.len(), 1);
 }
 
@@ -241,6 +243,8 @@ fn a_watch_can_be_more_choosy_than_3_8s() {
     let choosy = watch("tags: ['rw', 'blue'], stale: true, minInstances: 3, debounce: '500ms'");
     assert_eq!(choosy.tags, ["rw", "blue"]);
     assert_eq!((choosy.stale, choosy.min_instances, choosy.debounce), (true, 3, Duration::from_millis(500)));
+    let renamed = loaded("{ watches: [ { name: 'db-ro', interval: 2, service: 'DB_1' } ] }").spec;
+    assert_eq!((renamed.watches[0].service.as_str(), renamed.warnings.len()), ("DB_1", 1));
     for wrong in
         ["tags: [['x']]", "tags: 'x'", "minInstances: 0", "debounce: 'soon'", "debounce: '-1s'", "stale: 'no?'"]
     {
@@ -514,7 +518,9 @@ fn metrics_are_named_by_their_parts() {
     let spec = loaded(&metrics("{ subsystem: 's', name: 'n', help: 'h', type: 'gauge' }")).spec.telemetry.unwrap();
     assert_eq!((spec.metrics[0].full_name.as_str(), spec.address.to_string().as_str()), ("s_n", "10.2.0.1:9090"));
     assert!(spec.page);
-    assert!(!loaded("{ telemetry: { page: false } }").spec.telemetry.unwrap().page);
+    assert!(!spec.must_listen);
+    let spec = loaded("{ telemetry: { page: false, required: true } }").spec.telemetry.unwrap();
+    assert!(!spec.page && spec.must_listen);
     for wrong in [
         "{ name: 'a.b', help: 'h', type: 'gauge' }",
         "{ name: 'n', help: 'h', type: 'Gauge' }",

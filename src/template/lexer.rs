@@ -1,6 +1,8 @@
 //! Cuts a template into tokens: the text between actions, and the words, constants and signs within them.
 //! Not here: what a constant is worth (`literal`), and whether the tokens make sense together (`parser`).
 
+use std::ops::Range;
+
 use super::text;
 
 /// What a token is.
@@ -62,6 +64,8 @@ pub struct Token<'t> {
 pub struct Tokens<'t> {
     /// In the order of the text.
     pub list: Vec<Token<'t>>,
+    /// Where actions and comments are, braces included.
+    pub actions: Vec<Range<usize>>,
     /// Set if the last token is `Bad`.
     pub error: Option<(usize, String)>,
 }
@@ -70,17 +74,18 @@ type Lexed = Result<(), (usize, String)>;
 
 /// Cuts the whole template.
 pub fn lex(source: &[u8]) -> Tokens<'_> {
-    let mut lexer = Lexer { source, at: 0, tokens: Vec::new() };
+    let mut lexer = Lexer { source, at: 0, tokens: Vec::new(), actions: Vec::new() };
     let error = lexer.template().err();
     let (kind, at) = error.as_ref().map_or((Kind::End, source.len()), |(at, _)| (Kind::Bad, *at));
     lexer.tokens.push(Token { kind, at, text: b"" });
-    Tokens { list: lexer.tokens, error }
+    Tokens { list: lexer.tokens, actions: lexer.actions, error }
 }
 
 struct Lexer<'t> {
     source: &'t [u8],
     at: usize,
     tokens: Vec<Token<'t>>,
+    actions: Vec<Range<usize>>,
 }
 
 impl<'t> Lexer<'t> {
@@ -111,6 +116,7 @@ impl<'t> Lexer<'t> {
                 self.push(Kind::Open, if trims { 3 } else { 2 });
                 self.action(open)?
             };
+            self.actions.push(open..self.at);
         }
     }
 

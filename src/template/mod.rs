@@ -16,6 +16,7 @@ mod value;
 mod verbs;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Environment variables as templates see them: bytes, sorted by name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,16 +67,13 @@ pub struct TemplateError {
 /// Renders `text` with `env` as its data; `name` is the file for messages.
 pub fn render(name: &str, text: &[u8], env: &Environment) -> Result<Vec<u8>, TemplateError> {
     let rendered = parser::parse(text).and_then(|programs| eval::run(text, &programs, env));
-    rendered.map_err(|fault| {
-        let before = &text[..fault.at.min(text.len())];
-        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        TemplateError {
-            name: name.to_owned(),
-            line: before.iter().filter(|&&byte| byte == b'\n').count() + 1,
-            column: text::runes(&before[line_start..]).count() + 1,
-            message: fault.message,
-        }
-    })
+    rendered.map_err(|fault| fault.located(name, text))
+}
+
+/// Where the actions and comments of a template are, braces included, in bytes: of one that can be parsed.
+pub fn actions(name: &str, text: &[u8]) -> Result<Vec<Range<usize>>, TemplateError> {
+    parser::parse(text).map_err(|fault| fault.located(name, text))?;
+    Ok(lexer::lex(text).actions)
 }
 
 /// A mistake at a place of the template, in bytes from its start.
@@ -88,6 +86,17 @@ struct Fault {
 impl Fault {
     fn new(at: usize, message: impl Into<String>) -> Self {
         Fault { at, message: message.into() }
+    }
+
+    fn located(self, name: &str, text: &[u8]) -> TemplateError {
+        let before = &text[..self.at.min(text.len())];
+        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        TemplateError {
+            name: name.to_owned(),
+            line: before.iter().filter(|&&byte| byte == b'\n').count() + 1,
+            column: text::runes(&before[line_start..]).count() + 1,
+            message: self.message,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whole templates: corners of the language that the conformance suite leaves open, and that no input makes us panic.
 
-use super::{Environment, render};
+use super::{Environment, actions, render};
 
 /// The rendered text, or the message.
 fn rendered(text: &str) -> String {
@@ -42,6 +42,14 @@ fn messages_name_line_and_column_in_characters() {
     fails("{{ define `x` }}\n{{ index nil 1 }}{{ end }}{{ template `x` }}", "2:4");
     fails("\n{{ if .A }}\n\n", "2:4");
     fails("\n{{ .A\n\n", "2:1");
+}
+
+#[test]
+fn actions_are_found_with_their_braces() {
+    let text = "a {{- .A | print `}}` -}} b{{/* c */}}{{ if .A }}\n{{ end }}";
+    let found: Vec<&str> = actions("t", text.as_bytes()).unwrap().into_iter().map(|range| &text[range]).collect();
+    assert_eq!(found, ["{{- .A | print `}}` -}}", "{{/* c */}}", "{{ if .A }}", "{{ end }}"]);
+    assert!(actions("t", b"{{ if .A }}").is_err());
 }
 
 #[test]

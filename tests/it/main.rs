@@ -6,6 +6,7 @@ mod ends;
 mod http;
 mod life;
 mod logs;
+mod migrate;
 mod output;
 mod page;
 mod pilot;

@@ -42,11 +42,23 @@ impl Pilot {
     }
 
     pub fn of(config: &str) -> Self {
+        Self::with_command(config, &[])
+    }
+
+    /// Runs a config and a command line of version 2; `@` in either is the test's own folder.
+    pub fn with_command(config: &str, words: &[&str]) -> Self {
         let folder = folder();
         let path = folder.join("app.json5");
-        std::fs::write(&path, config.replace('@', folder.to_str().unwrap())).unwrap();
+        let filled = |text: &str| text.replace('@', folder.to_str().unwrap());
+        std::fs::write(&path, filled(config)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_containerpilot"));
-        command.arg("-config").arg(path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .arg("-config")
+            .arg(path)
+            .args(words.iter().map(|word| filled(word)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (sender, lines) = channel();
         for pipe in [
@@ -96,14 +108,19 @@ impl Pilot {
         kill(Pid::from_raw(self.pid()), signal).unwrap();
     }
 
+    /// Waits for the end: the exit status.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// Waits for the end: the exit status, and every line that was said.
     pub fn end(mut self) -> (Option<i32>, Vec<String>) {
-        let status = self.child.wait().unwrap();
+        let status = self.ended();
         // Both pipes are closed by now, unless a process outlived us: then this takes its time and fails.
         while let Ok(line) = self.lines.recv_timeout(LIMIT) {
             self.seen.push(line);
         }
-        (status.code(), std::mem::take(&mut self.seen))
+        (status, std::mem::take(&mut self.seen))
     }
 
     /// Asks for the end and waits for it.

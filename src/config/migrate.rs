@@ -1,0 +1,231 @@
+//! From a version 2 config and command line to the version 3 config that does the same, as a text (v2-compat section 11).
+//!
+//! It moves what is written, rather than what it means: templates stay as they are. `lower_v2` checks it first, so that
+//! nothing here has to tell of problems. What changes, or has no equal, is noted in the new config and told.
+
+mod draft;
+mod jobs;
+mod names;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+
+use containerpilot_actors::addresses::Host;
+
+use super::lower_v3::Surroundings;
+use super::node::{Node, Value};
+use super::raw_v2::Config;
+use super::raw_v3::{Field, Logging};
+use super::reader::{Reader, Scope};
+use super::unrendered::{Actions, PRIVATE, Unrendered, is_private};
+use super::writer::{Doc, write};
+use super::{ConfigError, Source, Version, problem};
+use crate::template::Environment;
+use draft::Draft;
+use names::Names;
+
+/// A config of version 3.
+#[derive(Debug)]
+pub struct Migrated {
+    /// JSON5 with comments.
+    pub text: String,
+    /// What changes, or has no equal; the same as the comments, with the places in the old config.
+    pub notes: Vec<String>,
+}
+
+/// Writes a version 2 config for a command line that ends with this command as a version 3 config.
+pub fn migrate(source: &Source, command: &[OsString], host: &Host) -> Result<Migrated, ConfigError> {
+    let name = source.name();
+    let written = source.text()?;
+    let mut actions = Actions::default();
+    let Unrendered { root, text } = actions.parse(&name, &String::from_utf8_lossy(&written))?;
+    let (plain, unknown) = actions.stand_ins(&root);
+    check(&name, &text, &plain, &unknown, command, host)?;
+    let command = words(command, &mut actions)?;
+    let mut migration = Migration::new(&actions);
+    let config = migration.config(&root, &command);
+    let notes = problem::tell(&migration.reader.warnings, &name, &text);
+    let text = write(&migration.head, &config, |text| actions.are_in(text));
+    Ok(Migrated { text: actions.restored(&text), notes: notes.iter().map(|note| actions.restored(note)).collect() })
+}
+
+/// Tells what is wrong with the config: not with what only the rendered template has, nor with this machine.
+fn check(
+    name: &str,
+    text: &str,
+    root: &Node,
+    unknown: &HashSet<usize>,
+    command: &[OsString],
+    host: &Host,
+) -> Result<(), ConfigError> {
+    let mut reader = Reader::default();
+    if Version::of(root, !command.is_empty(), &mut reader) == Version::Three && reader.problems.is_empty() {
+        return Err(ConfigError::NotTwo { path: name.to_owned() });
+    }
+    let mut reader = Reader::default();
+    let environment = Environment::default();
+    super::lower(root, command, Surroundings { environment: &environment, host }, &mut reader);
+    reader
+        .problems
+        .retain(|problem| !problem.is_of_machine() && problem.value_id().is_none_or(|id| !unknown.contains(&id)));
+    if reader.problems.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError::Invalid(problem::tell(&reader.problems, name, text)))
+    }
+}
+
+/// The main application's command line.
+#[derive(Debug, Default)]
+struct Command {
+    words: Vec<String>,
+    /// What is to be said of it.
+    notes: Vec<&'static str>,
+}
+
+/// Each word is a template, or else all are what they are, as in `lower_v2`.
+fn words(command: &[OsString], actions: &mut Actions) -> Result<Command, ConfigError> {
+    let refused = |word: &OsString, says: &str| {
+        Err(ConfigError::Invalid(vec![format!("command line: `{}` {says}", word.to_string_lossy())]))
+    };
+    let mut words = Vec::new();
+    for word in command {
+        match word.to_str() {
+            None => return refused(word, "is no UTF-8, which a config has to be"),
+            Some(text) if text.contains(is_private) => return refused(word, PRIVATE),
+            Some(text) => words.push(text.to_owned()),
+        }
+    }
+    if let Some(program) = command.first().filter(|program| program.is_empty()) {
+        return refused(program, "is no name of a program");
+    }
+    let marked: Result<Vec<String>, _> = words.iter().map(|word| actions.parse_word(word)).collect();
+    Ok(match marked {
+        Err(_) => Command { words, notes: vec!["not all words are templates, so that all are taken as they are"] },
+        Ok(marked) => {
+            let of_all = || marked.iter().flat_map(|word| actions.of(word));
+            let mut notes = Vec::new();
+            if of_all().next().is_some() {
+                notes.push(
+                    "is rendered as a part of the config now: an action whose value may have quotes or backslashes in it \
+                     has to end in `| js`",
+                );
+            }
+            if of_all().any(|action| action.contains("CONTAINERPILOT_")) {
+                notes.push(
+                    "CONTAINERPILOT_..._IP is unknown when the config is rendered; the application, or a shell around it, \
+                     finds it in its environment",
+                );
+            }
+            Command { words: marked, notes }
+        }
+    })
+}
+
+/// The new config as far as it is written.
+struct Migration<'a> {
+    actions: &'a Actions,
+    /// Reads what has been checked before. Its warnings are the notes.
+    reader: Reader,
+    /// What is said above it all.
+    head: Vec<String>,
+    /// Of jobs.
+    names: Names,
+    /// Whether records show their fields.
+    shows_fields: bool,
+}
+
+impl<'a> Migration<'a> {
+    fn new(actions: &'a Actions) -> Self {
+        let head = vec!["Written by `containerpilot -migrate` from a config of version 2.".to_owned()];
+        Self { actions, reader: Reader::default(), head, names: Names::default(), shows_fields: false }
+    }
+
+    fn config(&mut self, root: &Node, command: &Command) -> Doc {
+        let scope = Scope::new("", root);
+        let Some(raw) = self.reader.read::<Config<'_>>(&scope, root) else { return Draft::default().block() };
+        let logging = self.logging(&scope, raw.logging);
+        let mut jobs = self.jobs(&scope, &raw, command);
+        let (watches, handlers) = self.backends(&scope, raw.backends);
+        let (telemetry, sensors) = self.telemetry(&scope, raw.telemetry);
+        jobs.extend(handlers);
+        jobs.extend(sensors);
+        if raw.control.node.is_none() {
+            let says = "version 2 opened no control socket; this config opens the default one, or that of `control`";
+            let comment = self.note_of(&scope, says);
+            self.head.push(comment);
+        }
+        let signals = Draft::default().with("SIGHUP", "reload").with("SIGUSR1", "maintenance");
+        let mut config = Draft::default().written("consul", raw.consul);
+        config = self.etcd(&scope, raw.etcd, config).written("zookeeper", raw.zookeeper);
+        config = config.with("logging", logging).written("control", raw.control);
+        config = config.written("stopTimeout", raw.stop_timeout).with("signals", signals.object());
+        if command.words.is_empty() {
+            config = config.with("stayUp", true);
+        }
+        config = config.with("jobs", Doc::List(jobs.into_iter().map(Draft::item).collect()));
+        if !watches.is_empty() {
+            config = config.with("watches", Doc::List(watches));
+        }
+        if let Some(telemetry) = telemetry {
+            config = config.with("telemetry", telemetry);
+        }
+        config.block()
+    }
+
+    /// Says something of a field to the user; the same as a comment.
+    fn note(&mut self, scope: &Scope, field: Field<'_>, says: &str) -> String {
+        self.reader.warning(scope, field, says);
+        format!("{}: {says}", scope.path_of(field))
+    }
+
+    /// The same of a block.
+    fn note_of(&mut self, scope: &Scope, says: &str) -> String {
+        self.reader.warning_of(scope, says);
+        if scope.path().is_empty() { says.to_owned() } else { format!("{}: {says}", scope.path()) }
+    }
+
+    /// The fields of its records, if they are seen.
+    fn logged(&self, job: Draft, fields: &[(&str, &str)]) -> Draft {
+        if !self.shows_fields {
+            return job;
+        }
+        let fields = fields.iter().fold(Draft::default(), |all, (name, value)| all.with(name, *value));
+        job.with("logging", Draft::default().with("fields", fields.object()).object())
+    }
+
+    /// Version 2's own default has a name in version 3.
+    fn logging(&mut self, scope: &Scope, field: Field<'_>) -> Doc {
+        const STAMP: &str = "stamp";
+        let Some((scope, raw)) = self.reader.block::<Logging<'_>>(scope, field) else {
+            return Draft::default().with("format", STAMP).object();
+        };
+        let format = self.reader.string(&scope, raw.format).unwrap_or_else(|| "default".to_owned());
+        self.shows_fields = !format.eq_ignore_ascii_case("default");
+        let mut logging = Draft::default().written("level", raw.level);
+        if !self.shows_fields {
+            logging = logging.with("format", STAMP);
+        } else {
+            logging = logging.written("format", raw.format);
+            if self.actions.are_in(&format) {
+                let says = format!("the format that was `default` is `{STAMP}` here");
+                logging = logging.noted(self.note(&scope, raw.format, &says));
+            }
+        }
+        logging.written("output", raw.output).written("maxLine", raw.max_line).object()
+    }
+
+    fn etcd(&mut self, scope: &Scope, field: Field<'_>, config: Draft) -> Draft {
+        let Some(Node { value: Value::Object(entries), .. }) = field.node else {
+            return config.written("etcd", field);
+        };
+        let mut etcd = Draft::entries(entries);
+        if !entries.iter().any(|(key, _)| key.eq_ignore_ascii_case("api")) {
+            let says = "ContainerPilot 2.7 spoke etcd's API 2; others that still run it are found with `api: 2` only";
+            etcd = etcd.with("api", Doc::Word("3".to_owned())).noted(self.note(scope, field, says));
+        }
+        config.with("etcd", etcd.object())
+    }
+}

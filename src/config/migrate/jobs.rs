@@ -1,0 +1,272 @@
+//! What version 2 calls an application, a hook, a coprocess, a task, a service, a backend or a sensor is a job.
+
+use crate::config::job::pid_variable;
+use crate::config::lower_v3::is_service_name;
+use crate::config::node::{Node, Value};
+use crate::config::raw_v2::{Backend, Config, Coprocess, Sensor, Service, Task, Telemetry};
+use crate::config::raw_v3::Field;
+use crate::config::reader::Scope;
+use crate::config::writer::{Doc, Part};
+
+use super::draft::{Draft, copy};
+use super::names::{Names, as_name, as_service_name};
+use super::{Command, Migration};
+
+/// The main application's job, unless it is one with a service.
+const MAIN: &str = "app";
+/// What a hook waits for if there is no main application.
+const SIDE_BY_SIDE: &str = "side-by-side";
+
+/// A service, and the name of its job.
+struct Named<'a> {
+    scope: Scope,
+    raw: Service<'a>,
+    name: String,
+    comment: Option<String>,
+}
+
+/// What a job is called, in the config and in the log.
+struct Called {
+    job: String,
+    in_log: String,
+    comment: Option<String>,
+}
+
+impl Migration<'_> {
+    /// All but those that react to backends and that measure, in the order in which they start.
+    pub(super) fn jobs(&mut self, scope: &Scope, config: &Config<'_>, command: &Command) -> Vec<Draft> {
+        // Names that others know go before names that we choose.
+        let mut services = self.services(scope, config.services);
+        let has_main = !command.words.is_empty();
+        let merged = if has_main && services.len() == 1 { services.pop() } else { None };
+        let main = match &merged {
+            Some(service) => service.name.clone(),
+            None => self.free(if has_main { MAIN } else { SIDE_BY_SIDE }),
+        };
+        let pre_start = self.pre_start(scope, config);
+        let pre_stop = self.hook("preStop", config.pre_stop).map(|job| job.at(&main, "once", "terminating").raw());
+        let post_stop = self.hook("postStop", config.post_stop);
+        let post_stop = post_stop.map(|job| job.at(&main, "once", "ended").with("required", true).raw());
+        let mut jobs: Vec<Draft> = pre_start.into_iter().collect();
+        jobs.extend(self.coprocesses(scope, config.coprocesses));
+        for service in services {
+            let job = self.service(&service, Draft::job(&service.name).with("restartOnReload", true));
+            jobs.push(job.said(service.comment));
+        }
+        if has_main {
+            jobs.push(self.main(&main, command, merged));
+        } else if pre_stop.is_some() {
+            // Without a command it goes on until we are asked to stop.
+            jobs.push(Draft::job(&main).with("restartOnReload", false));
+        }
+        jobs.extend(pre_stop);
+        if has_main {
+            jobs.extend(post_stop);
+        } else if config.post_stop.node.is_some() {
+            let comment = self.note(scope, config.post_stop, "is left out: without a main application it is never run");
+            self.head.push(comment);
+        }
+        jobs.extend(self.tasks(scope, config.tasks));
+        jobs
+    }
+
+    fn free(&mut self, wanted: &str) -> String {
+        self.names.take(&[wanted.to_owned()])
+    }
+
+    /// What is a name only when it has been rendered stays as it is.
+    fn unless_rendered(&self, text: &str, name: impl FnOnce(&str) -> String) -> String {
+        if self.actions.are_in(text) { text.to_owned() } else { name(text) }
+    }
+
+    fn hook(&mut self, name: &str, field: Field<'_>) -> Option<Draft> {
+        field.node?;
+        Some(Draft::job(&self.free(name)).written("exec", field))
+    }
+
+    fn pre_start(&mut self, scope: &Scope, config: &Config<'_>) -> Option<Draft> {
+        let (pre_start, on_start) = (config.pre_start, config.on_start);
+        let hook = if pre_start.node.is_some() { pre_start } else { on_start };
+        let job = self.hook("preStart", hook)?.with("init", true).raw();
+        if pre_start.node.is_none() || on_start.node.is_none() {
+            return Some(job);
+        }
+        Some(job.said([self.note(scope, on_start, "is left out: `preStart` goes before it")]))
+    }
+
+    fn main(&mut self, name: &str, command: &Command, service: Option<Named<'_>>) -> Draft {
+        let words = command.words.iter().map(|word| Part::item(Doc::Text(word.clone()))).collect();
+        let mut job = Draft::job(name).with("exec", Doc::List(words));
+        let scope = Scope::new("command line", &Node { id: 0, value: Value::Null });
+        for says in &command.notes {
+            job = job.noted(self.note_of(&scope, says));
+        }
+        job = job.with("main", true).with("stdin", true).with("termGroup", false).with("restartOnReload", false);
+        if let Some(service) = service {
+            let says = "is one job with the application, which a reload never touches";
+            job = job.said([self.note_of(&service.scope, says)]);
+            job = self.service(&service, job).said(service.comment);
+        }
+        job.raw()
+    }
+
+    /// The given name if it is one, or that of the program.
+    fn called(&mut self, kind: &str, scope: &Scope, name: Field<'_>, command: Field<'_>) -> Called {
+        let Some(given) = self.reader.string(scope, name) else {
+            let line = command_line(command);
+            let program = line.split(' ').next().unwrap_or_default();
+            let program = if self.actions.are_in(program) { kind } else { program };
+            let job = self.free(&as_name(program.rsplit('/').next().unwrap_or(program), kind));
+            return Called { job, in_log: line, comment: None };
+        };
+        let wanted = self.unless_rendered(&given, |given| as_name(given, kind));
+        let job = self.free(&wanted);
+        if job == given {
+            return Called { job, in_log: given, comment: None };
+        }
+        let why = if wanted == given { "is the name of another job" } else { "is no name for a job" };
+        let mut says = format!("`{given}` {why}: it is `{job}` here");
+        if kind == "coprocess" && pid_variable(&given) != pid_variable(&job) {
+            says.push_str(&format!(", and its pid is in {}", pid_variable(&job).to_string_lossy()));
+        }
+        let comment = Some(self.note(scope, name, &says));
+        Called { job, in_log: given, comment }
+    }
+
+    fn coprocesses(&mut self, scope: &Scope, field: Field<'_>) -> Vec<Draft> {
+        let mut jobs = Vec::new();
+        for (index, node) in self.reader.list(scope, field) {
+            let scope = Scope::new(format!("coprocesses[{index}]"), node);
+            let Some(raw) = self.reader.read::<Coprocess<'_>>(&scope, node) else { continue };
+            let called = self.called("coprocess", &scope, raw.name, raw.command);
+            let job = Draft::job(&called.job).written("exec", raw.command).written("restarts", raw.restarts).beside();
+            let job = self.logged(job, &[("process", "coprocess"), ("coprocess", &called.in_log)]);
+            jobs.push(job.said(called.comment));
+        }
+        jobs
+    }
+
+    fn tasks(&mut self, scope: &Scope, field: Field<'_>) -> Vec<Draft> {
+        let mut jobs = Vec::new();
+        for (index, node) in self.reader.list(scope, field) {
+            let scope = Scope::new(format!("tasks[{index}]"), node);
+            let Some(raw) = self.reader.read::<Task<'_>>(&scope, node) else { continue };
+            let called = self.called("task", &scope, raw.name, raw.command);
+            let frequency = raw.frequency.node.map_or_else(|| Doc::from(""), copy);
+            let job = Draft::job(&called.job).written("exec", raw.command).every(frequency);
+            let job = job.filled("timeout", raw.timeout).with("pauseInMaintenance", true).beside();
+            let job = self.logged(job, &[("process", "task"), ("task", &called.in_log)]);
+            jobs.push(job.said(called.comment));
+        }
+        jobs
+    }
+
+    /// The services with the names of their jobs, which are those in the catalog.
+    fn services<'n>(&mut self, scope: &Scope, field: Field<'n>) -> Vec<Named<'n>> {
+        let mut services = Vec::new();
+        for (index, node) in self.reader.list(scope, field) {
+            let scope = Scope::new(format!("services[{index}]"), node);
+            let Some(raw) = self.reader.read::<Service<'_>>(&scope, node) else { continue };
+            let given = self.reader.string(&scope, raw.name).unwrap_or_default();
+            let name = self.unless_rendered(&given, as_service_name);
+            let name = self.free(&name);
+            let comment = (name != given).then(|| {
+                let says =
+                    format!("`{given}` is no name for a job with a port: it is `{name}` here, and in the catalog");
+                self.note(&scope, raw.name, &says)
+            });
+            services.push(Named { scope, raw, name, comment });
+        }
+        services
+    }
+
+    fn service(&mut self, service: &Named<'_>, job: Draft) -> Draft {
+        let Named { scope, raw, name, .. } = service;
+        let mut health = Draft::default().written("exec", raw.health);
+        health = health.with("interval", self.seconds(scope, raw.poll)).with("ttl", self.seconds(scope, raw.ttl));
+        if raw.health.node.is_some() {
+            health = health.filled_or("timeout", raw.timeout, "0s");
+            health = self.logged(health, &[("process", "health"), ("serviceName", name)]);
+            if self.shows_fields {
+                let says = "records of its checks have no field `serviceID` any more";
+                health = health.noted(self.note(scope, raw.health, says));
+            }
+        }
+        let job = job.written("port", raw.port).written("interfaces", raw.interfaces).list("tags", raw.tags);
+        job.written("consul", raw.consul).with("health", health.object())
+    }
+
+    /// Whole seconds, or what is rendered to some.
+    fn seconds(&mut self, scope: &Scope, field: Field<'_>) -> Doc {
+        match self.reader.seconds(scope, field) {
+            Some(seconds) => Doc::Word(seconds.as_secs().to_string()),
+            None => field.node.map_or_else(|| Doc::from(""), copy),
+        }
+    }
+
+    /// Watches, and the jobs that their changes start.
+    pub(super) fn backends(&mut self, scope: &Scope, field: Field<'_>) -> (Vec<Part>, Vec<Draft>) {
+        let (mut watches, mut jobs, mut names) = (Vec::new(), Vec::new(), Names::default());
+        for (index, node) in self.reader.list(scope, field) {
+            let scope = Scope::new(format!("backends[{index}]"), node);
+            let Some(raw) = self.reader.read::<Backend<'_>>(&scope, node) else { continue };
+            let service = self.reader.string(&scope, raw.name).unwrap_or_default();
+            let tag = self.reader.string(&scope, raw.tag);
+            // What is rendered may be no name for a watch. Several may look for one name: with a tag each, or even without.
+            let known = if self.actions.are_in(&service) { "backend" } else { &service };
+            let mut wanted = vec![as_service_name(known)];
+            let tagged = tag.map(|tag| format!("{}-{tag}", wanted[0]));
+            wanted.extend(tagged.filter(|name| is_service_name(name)));
+            let name = names.take(&wanted);
+            let watch = Draft::default().with("name", name.as_str());
+            let watch = if name == service { watch } else { watch.with("service", service.as_str()) };
+            let poll = self.seconds(&scope, raw.poll);
+            let watch = watch.with("interval", poll.clone()).with("delay", poll).filled("tag", raw.tag);
+            watches.push(Part::item(watch.object()));
+            let job = Draft::job(&self.free(&format!("{name}-changed"))).written("exec", raw.on_change);
+            let job = job.at(&format!("watch.{name}"), "each", "changed").filled("timeout", raw.timeout);
+            let job = job.with("pauseInMaintenance", true).beside();
+            jobs.push(self.logged(job, &[("process", "onChange"), ("backend", &service)]));
+        }
+        (watches, jobs)
+    }
+
+    /// The metrics server, and the jobs that measure.
+    pub(super) fn telemetry(&mut self, scope: &Scope, field: Field<'_>) -> (Option<Doc>, Vec<Draft>) {
+        let Some((scope, raw)) = self.reader.block::<Telemetry<'_>>(scope, field) else { return (None, Vec::new()) };
+        let (mut metrics, mut jobs) = (Vec::new(), Vec::new());
+        for (index, node) in self.reader.list(&scope, raw.sensors) {
+            let scope = Scope::new(format!("telemetry.sensors[{index}]"), node);
+            let Some(raw) = self.reader.read::<Sensor<'_>>(&scope, node) else { continue };
+            let metric = Draft::default().filled("namespace", raw.namespace).filled("subsystem", raw.subsystem);
+            let metric = metric.written("name", raw.name).written("help", raw.help).written("type", raw.kind);
+            metrics.push(Part::item(metric.object()));
+            jobs.push(self.sensor(&scope, &raw));
+        }
+        let telemetry = Draft::default().written("port", raw.port).written("interfaces", raw.interfaces);
+        let mut telemetry = telemetry.list("tags", raw.tags).with("required", true);
+        if !metrics.is_empty() {
+            telemetry = telemetry.with("metrics", Doc::List(metrics));
+        }
+        (Some(telemetry.object()), jobs)
+    }
+
+    fn sensor(&mut self, scope: &Scope, raw: &Sensor<'_>) -> Draft {
+        let parts = [raw.namespace, raw.subsystem, raw.name].map(|part| self.reader.string(scope, part));
+        let metric = parts.into_iter().flatten().collect::<Vec<_>>().join("_");
+        let poll = self.seconds(scope, raw.poll);
+        let job = Draft::job(&self.free(&metric)).written("exec", raw.check).with("metric", metric.as_str());
+        job.every(poll).filled_or("timeout", raw.timeout, "none").with("pauseInMaintenance", true).beside()
+    }
+}
+
+/// A command as one text.
+fn command_line(field: Field<'_>) -> String {
+    match field.node.map(|node| &node.value) {
+        Some(Value::List(items)) => items.iter().map(Node::go_text).collect::<Vec<_>>().join(" "),
+        Some(Value::String(text)) => text.split_ascii_whitespace().collect::<Vec<_>>().join(" "),
+        Some(Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Object(_)) | None => {
+            String::new()
+        }
+    }
+}

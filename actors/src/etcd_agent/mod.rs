@@ -85,14 +85,17 @@ async fn make(client: &EtcdClient, spec: &ServiceSpec, request: &Request) -> Res
         }
         // What is there is well; so whatever is not well is not there.
         Request::Register(Status::Warning | Status::Critical)
-        | Request::Heartbeat(Status::Warning | Status::Critical, _)
-        | Request::Deregister => {
-            match client.api() {
-                EtcdApi::Two => api2::remove(client, spec, deadline).await?,
-                EtcdApi::Three => api3::remove(client, spec, deadline).await?,
-            }
-            Ok(Answer::Done)
+        | Request::Heartbeat(Status::Warning | Status::Critical, _) => {
+            remove(client, spec, deadline).await.map(|()| Answer::Unknown)
         }
+        Request::Deregister => remove(client, spec, deadline).await.map(|()| Answer::Done),
+    }
+}
+
+async fn remove(client: &EtcdClient, spec: &ServiceSpec, deadline: Instant) -> Result<(), RequestError> {
+    match client.api() {
+        EtcdApi::Two => api2::remove(client, spec, deadline).await,
+        EtcdApi::Three => api3::remove(client, spec, deadline).await,
     }
 }
 

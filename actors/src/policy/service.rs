@@ -107,7 +107,7 @@ pub enum Answer {
     Done,
     /// A look found something else than we registered.
     Differs,
-    /// The agent does not know the service.
+    /// The agent does not know the service, or no longer, because it is not well.
     Unknown,
     /// The request never left us.
     Unsent,
@@ -422,7 +422,12 @@ impl ServicePolicy {
             | (Request::Heartbeat(..) | Request::Deregister, Answer::Unsent | Answer::Failed) => {
                 return self.pause(wish, random);
             }
-            (Request::Register(_), Answer::Unknown | Answer::Failed) => {
+            // A catalog that holds only what is well has nothing now, as it should be.
+            (Request::Register(_), Answer::Unknown) => {
+                self.entry = Entry::Absent;
+                self.failures = 0;
+            }
+            (Request::Register(_), Answer::Failed) => {
                 self.entry = Entry::Unsure;
                 return self.pause(wish, random);
             }
@@ -831,6 +836,23 @@ mod tests {
             let disarm = Action::Disarm(Timer::Compare(RequestId(4)));
             assert_eq!(policy.answered(RequestId(5), Answer::Done, MIDDLE), [disarm, compare(5), beat(6)]);
         }
+    }
+
+    #[test]
+    fn a_catalog_may_hold_only_what_is_well() {
+        let spec = spec(Some(InitialStatus::Warning));
+        let mut policy = ServicePolicy::new(&spec, false, false);
+        assert_eq!(policy.advertise(&spec, false), [send(1, Request::Register(Status::Warning))]);
+        assert_eq!(policy.answered(RequestId(1), Answer::Unknown, MIDDLE), [], "nothing to repeat, nothing to compare");
+        assert_eq!(policy.registration(), Registration::Absent);
+        assert_eq!(policy.report(Report::Passed), [register(2)]);
+        policy.answered(RequestId(2), Answer::Done, MIDDLE);
+        policy.answered(RequestId(3), Answer::Done, MIDDLE);
+        assert_eq!(policy.report(failed(true)), [send(4, Request::Heartbeat(Status::Critical, "refused".to_owned()))]);
+        assert_eq!(policy.answered(RequestId(4), Answer::Unknown, MIDDLE), []);
+        assert_eq!(policy.registration(), Registration::Absent);
+        assert_eq!(policy.report(failed(true)), [], "it is gone already");
+        assert_eq!(policy.report(Report::Passed), [register(5)]);
     }
 
     #[test]

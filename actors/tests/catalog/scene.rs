@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use containerpilot_actors::catalog::{Beginning, Catalog, InstanceSource};
 use containerpilot_actors::event::{Event, JobName};
-use containerpilot_actors::messages::{BusCommand, CatalogCommand, ReaperCommand};
+use containerpilot_actors::messages::{BusCommand, CatalogCommand, CatalogStatus, CatalogStatusQuery, ReaperCommand};
 use containerpilot_actors::policy::job::Report;
 use containerpilot_actors::spec::{CatalogSpec, WatchSpec};
 use containerpilot_actors::testing::{Probe, probe};
@@ -68,7 +68,7 @@ pub fn certificates(folder: &Path, server: &str) {
 
 /// The catalog's actor, as the supervisor starts it.
 pub struct Scene {
-    pub catalog: Catalog,
+    catalog: Catalog,
     pub agent: Recipient<CatalogCommand>,
     log: Logger,
 }
@@ -82,6 +82,11 @@ impl Scene {
 
     pub fn passed(&self, name: &str) {
         self.agent.do_send(CatalogCommand::News(JobName::new(name), Report::Passed));
+    }
+
+    /// What the actor knows of its services and requests.
+    pub async fn status(&self) -> CatalogStatus {
+        self.catalog.status.send(CatalogStatusQuery).await.expect("it lives")
     }
 
     pub fn source(&self, spec: &WatchSpec) -> Box<dyn InstanceSource> {

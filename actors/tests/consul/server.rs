@@ -3,7 +3,6 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use containerpilot_actors::messages::{CatalogStatus, CatalogStatusQuery};
 use containerpilot_actors::spec::{CatalogSpec, ConsulSpec};
 use containerpilot_actors::testing::{millis, secs};
 use serde_json::Value;
@@ -13,11 +12,6 @@ pub use crate::scene::{Folder, Scene, free_ports};
 /// The catalog's actor for this agent; nobody reads its log.
 pub fn scene_of(spec: &ConsulSpec) -> Scene {
     Scene::new(&CatalogSpec::Consul(spec.clone()), &slog::Logger::root(slog::Discard, slog::o!()))
-}
-
-/// What the actor knows of its services and requests.
-pub async fn status_of(scene: &Scene) -> CatalogStatus {
-    scene.catalog.status.send(CatalogStatusQuery).await.expect("it lives")
 }
 
 /// One agent's process.

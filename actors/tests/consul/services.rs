@@ -5,7 +5,7 @@ use containerpilot_actors::policy::service::Registration;
 use containerpilot_actors::spec::{InitialStatus, ServiceSpec, TaggedAddress, Weights};
 use containerpilot_actors::testing::{consul, probe, secs, service};
 
-use crate::server::{Consul, Folder, free_ports, scene_of, status_of};
+use crate::server::{Consul, Folder, free_ports, scene_of};
 
 const CHECK: &str = "/v1/agent/checks";
 
@@ -31,7 +31,7 @@ async fn a_service_is_registered_heartbeaten_and_taken_out() {
     scene.passed("web");
     let checks = server.until(secs(5), CHECK, |checks| checks["service:web-host"]["Output"] == "ok").await;
     assert_eq!(status(&checks), "passing");
-    let known = status_of(&scene).await;
+    let known = scene.status().await;
     let web = ServiceStatus { registration: Registration::Registered, error: None };
     assert_eq!((known.catalog, known.services.get("web")), ("consul", Some(&web)));
     assert!(!known.requests["register"].durations.is_empty() && known.requests["register"].errors == 0);
@@ -102,7 +102,7 @@ async fn the_end_does_not_wait_for_a_consul_that_is_away_and_has_nothing() {
     scene.agent.do_send(CatalogCommand::Advertise(service("web")));
     scene.passed("web");
     actix::clock::sleep(secs(1)).await;
-    let known = status_of(&scene).await;
+    let known = scene.status().await;
     assert!(known.services["web"].error.as_ref().is_some_and(|error| error.contains("cannot connect")), "{known:?}");
     assert!(known.requests.values().any(|counts| counts.errors > 0));
     let (recipient, mut finished) = probe::<CatalogFinished>();

@@ -1,8 +1,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use containerpilot_actors::event::JobName;
-use containerpilot_actors::messages::{CatalogCommand, CatalogFinished};
+use containerpilot_actors::messages::{CatalogCommand, CatalogFinished, ServiceStatus};
 use containerpilot_actors::policy::job::Report;
+use containerpilot_actors::policy::service::Registration;
 use containerpilot_actors::spec::{InitialStatus, ServiceSpec};
 use containerpilot_actors::testing::{etcd, millis, probe, secs, service};
 use serde_json::json;
@@ -60,6 +61,9 @@ async fn what_is_not_well_is_not_there() {
     scene.agent.do_send(CatalogCommand::Advertise(spec));
     actix::clock::sleep(millis(500)).await;
     assert_eq!(server.keys().await, [], "a service to be warned of");
+    let known = scene.status().await;
+    let web = ServiceStatus { registration: Registration::Absent, error: None };
+    assert_eq!((known.catalog, known.services.get("web")), ("etcd", Some(&web)));
     scene.passed("web");
     server.until_keys(secs(2), something).await;
     let failed = Report::Failed { critical: true, reason: "the disk is full".to_owned() };

@@ -62,7 +62,8 @@ async fn only_instances_with_all_tags_count_and_few_are_unhealthy() {
     server.put("db", "db-3", 3, &["blue", "rw"]).await;
     let (scene, _told) = scene_of(&server.spec());
     let tags = vec!["rw".to_owned(), "blue".to_owned()];
-    let mut watching = scene.watch(&WatchSpec { tags, min_instances: 2, ..watch("db") });
+    let service = "db".to_owned();
+    let mut watching = scene.watch(&WatchSpec { service, tags, min_instances: 2, ..watch("primary") });
     assert_eq!(watching.event(secs(2)).await.code, EventCode::StatusChanged);
     assert_eq!(watching.event(secs(2)).await.code, EventCode::StatusUnhealthy);
     assert_eq!(watching.variable().map(|(_, list)| list), Some("10.0.0.1:3".to_owned()));

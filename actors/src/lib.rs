@@ -33,3 +33,5 @@ pub mod telemetry;
 pub mod testing;
 pub mod timers;
 pub mod watch;
+#[cfg(feature = "zookeeper")]
+pub mod zookeeper_agent;

@@ -298,6 +298,18 @@ pub struct WatchSpec {
 pub enum CatalogSpec {
     /// Consul.
     Consul(ConsulSpec),
+    /// ZooKeeper.
+    ZooKeeper(ZooKeeperSpec),
+}
+
+impl CatalogSpec {
+    /// Its field in a config.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Consul(_) => "consul",
+            Self::ZooKeeper(_) => "zookeeper",
+        }
+    }
 }
 
 /// How to reach Consul. Debug output leaves the token out.
@@ -323,6 +335,30 @@ impl std::fmt::Debug for ConsulSpec {
             .field("token", &self.token.as_ref().map(|_| "(secret)"))
             .field("token_file", &self.token_file)
             .field("tls", &self.tls)
+            .finish()
+    }
+}
+
+/// How to reach ZooKeeper. Debug output leaves the password out.
+#[derive(Clone, PartialEq)]
+pub struct ZooKeeperSpec {
+    /// Hosts, each with its port: names, or addresses without brackets. One that answers is enough.
+    pub hosts: Vec<(String, u16)>,
+    /// The path of all that is ours; it begins with `/` and does not end with it. Empty for the root.
+    pub prefix: String,
+    /// `user:password`, to whom all belongs that we make.
+    pub digest: Option<String>,
+    /// How long the servers take us for alive without a word of ours: as long as the shortest `ttl` of our services.
+    pub session_timeout: Duration,
+}
+
+impl std::fmt::Debug for ZooKeeperSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ZooKeeperSpec")
+            .field("hosts", &self.hosts)
+            .field("prefix", &self.prefix)
+            .field("digest", &self.digest.as_ref().map(|_| "(secret)"))
+            .field("session_timeout", &self.session_timeout)
             .finish()
     }
 }

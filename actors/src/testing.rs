@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::event::{Event, JobName, WatchName};
 use crate::spec::{
     Backoff, Budget, ConsulSpec, ControlSpec, Exec, HealthSpec, JobSpec, LoggingSpec, OutputSpec, ServiceSpec, Spec,
-    StartRule, TlsSpec, WatchSpec,
+    StartRule, TlsSpec, WatchSpec, ZooKeeperSpec,
 };
 
 /// So many seconds.
@@ -96,6 +96,16 @@ pub fn watch(name: &str) -> WatchSpec {
 /// Consul at this address, without TLS and token.
 pub fn consul(address: &str) -> ConsulSpec {
     ConsulSpec { address: address.to_owned(), https: false, token: None, token_file: None, tls: TlsSpec::default() }
+}
+
+/// ZooKeeper at these ports of this machine, below `/containerpilot`, with sessions of two seconds.
+pub fn zookeeper(ports: &[u16]) -> ZooKeeperSpec {
+    ZooKeeperSpec {
+        hosts: ports.iter().map(|port| ("127.0.0.1".to_owned(), *port)).collect(),
+        prefix: "/containerpilot".to_owned(),
+        digest: None,
+        session_timeout: secs(2),
+    }
 }
 
 /// A config of these jobs, with a window of one second.

@@ -388,6 +388,26 @@ pub fn catalog(scope: &Scope, field: Field<'_>, environment: &Environment, reade
     Some(CatalogSpec::Consul(ConsulSpec { address, https, token, token_file, tls }))
 }
 
+/// Notes that a second catalog is configured, which nothing would be registered in.
+pub fn one_catalog(scope: &Scope, catalogs: &[Field<'_>], reader: &mut Reader) {
+    let mut written = catalogs.iter().filter(|catalog| catalog.node.is_some());
+    let Some(first) = written.next() else { return };
+    for other in written {
+        reader.problem(scope, *other, format!("cannot be beside `{}`, there is one catalog at most", first.name));
+    }
+}
+
+/// Warns of fields that only Consul knows what to do with, if the catalog is another one.
+pub fn consuls_alone(scope: &Scope, fields: &[Field<'_>], catalog: Option<&CatalogSpec>, reader: &mut Reader) {
+    let word = match catalog {
+        None | Some(CatalogSpec::Consul(_)) => return,
+        Some(other) => other.word(),
+    };
+    for field in fields.iter().filter(|field| field.node.is_some()) {
+        reader.warning(scope, *field, format!("is for Consul, {word} ignores it"));
+    }
+}
+
 /// The value of an environment variable that is set and not empty.
 fn variable(environment: &Environment, name: &str) -> Option<String> {
     let value = environment.get(name.as_bytes()).filter(|value| !value.is_empty())?;
@@ -400,7 +420,7 @@ fn scheme(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<bool> 
 }
 
 /// 3.8's string, but never shown.
-fn token(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
+pub fn token(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
     let node = field.node?;
     let token = text(node);
     if token.is_none() {

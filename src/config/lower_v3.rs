@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use containerpilot_actors::addresses::Host;
 use containerpilot_actors::event::WatchName;
-use containerpilot_actors::spec::{ControlSpec, JobSpec, Spec, WatchSpec};
+use containerpilot_actors::spec::{CatalogSpec, ControlSpec, JobSpec, Spec, WatchSpec};
 
 use super::discovery;
 use super::job;
@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::raw_v3::{Config, Control, Field, Watch};
 use super::reader::{Reader, Scope, text};
 use super::starts;
+use super::zookeeper;
 use crate::template::Environment;
 
 /// 3.8's control socket.
@@ -38,20 +39,30 @@ pub struct Surroundings<'a> {
 pub fn lower(root: &Node, surroundings: Surroundings<'_>, reader: &mut Reader) -> Option<Spec> {
     let scope = Scope::new("", root);
     let config: Config<'_> = reader.read(&scope, root)?;
-    let (jobs, starts) = jobs(&scope, config.jobs, surroundings, reader);
-    let watches = watches(&scope, config.watches, reader);
+    let mut catalog = catalog(&scope, &config, surroundings.environment, reader);
+    let (jobs, starts) = jobs(&scope, config.jobs, surroundings, catalog.as_ref(), reader);
+    let watches = watches(&scope, config.watches, catalog.as_ref(), reader);
     let telemetry = discovery::telemetry(&scope, config.telemetry, surroundings, reader);
+    let services = jobs.iter().filter_map(|job| job.service.as_ref());
+    zookeeper::fit(&mut catalog, services.chain(telemetry.as_ref().map(|telemetry| &telemetry.service)));
     starts::check(&jobs, &watches, telemetry.is_some(), &starts, reader);
     Some(Spec {
         jobs,
         watches,
         stop_timeout: stop_timeout(&scope, config.stop_timeout, reader),
-        catalog: discovery::catalog(&scope, config.consul, surroundings.environment, reader),
+        catalog,
         telemetry,
         control: control(&scope, config.control, reader),
         logging: logging(&scope, config.logging, reader),
         warnings: Vec::new(),
     })
+}
+
+fn catalog(scope: &Scope, config: &Config<'_>, environment: &Environment, reader: &mut Reader) -> Option<CatalogSpec> {
+    discovery::one_catalog(scope, &[config.consul, config.zookeeper], reader);
+    let consul = discovery::catalog(scope, config.consul, environment, reader);
+    let zookeeper = zookeeper::catalog(scope, config.zookeeper, reader);
+    consul.or(zookeeper)
 }
 
 fn stop_timeout(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Duration {
@@ -71,6 +82,7 @@ fn jobs<'a>(
     scope: &Scope,
     field: Field<'a>,
     surroundings: Surroundings<'_>,
+    catalog: Option<&CatalogSpec>,
     reader: &mut Reader,
 ) -> (Vec<JobSpec>, Vec<starts::Start<'a>>) {
     let mut jobs: Vec<JobSpec> = Vec::new();
@@ -99,13 +111,14 @@ fn jobs<'a>(
                 }
             }
         }
+        discovery::consuls_alone(&lowered.scope, &lowered.consuls, catalog, reader);
         jobs.push(lowered.spec);
         starts.push(lowered.start);
     }
     (jobs, starts)
 }
 
-fn watches(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<WatchSpec> {
+fn watches(scope: &Scope, field: Field<'_>, catalog: Option<&CatalogSpec>, reader: &mut Reader) -> Vec<WatchSpec> {
     let mut watches = Vec::new();
     for (index, node) in reader.list(scope, field) {
         let unnamed = Scope::new(format!("watches[{index}]"), node);
@@ -120,6 +133,7 @@ fn watches(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<WatchSpe
             reader.count(&scope, raw.min_instances, "a number of instances, at least 1").unwrap_or(1) as usize;
         let debounce = reader.duration(&scope, raw.debounce, Duration::ZERO).unwrap_or_default();
         let dc = reader.string(&scope, raw.dc);
+        discovery::consuls_alone(&scope, &[raw.dc, raw.stale], catalog, reader);
         if let (Some(name), Some(interval)) = (name, interval) {
             let name = WatchName::new(name);
             watches.push(WatchSpec { name, interval, tags, dc, stale, min_instances, debounce });

@@ -17,6 +17,7 @@ mod reader;
 mod starts;
 #[cfg(test)]
 mod tests;
+mod zookeeper;
 
 use std::path::PathBuf;
 

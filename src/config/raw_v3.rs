@@ -60,8 +60,8 @@ macro_rules! block {
 block! {
     /// The whole config.
     Config, "a config", case matters: true;
-    consul: "consul", logging: "logging", stop_timeout: "stopTimeout", jobs: "jobs", watches: "watches",
-    telemetry: "telemetry", control: "control",
+    consul: "consul", zookeeper: "zookeeper", logging: "logging", stop_timeout: "stopTimeout", jobs: "jobs",
+    watches: "watches", telemetry: "telemetry", control: "control",
 }
 
 block! {
@@ -163,6 +163,12 @@ block! {
     /// `consul` of the whole.
     Consul, "`consul`";
     address: "address", scheme: "scheme", token: "token", token_file: "tokenFile", tls: "tls",
+}
+
+block! {
+    /// `zookeeper` of the whole.
+    ZooKeeper, "`zookeeper`";
+    hosts: "hosts", prefix: "prefix", digest: "digest",
 }
 
 block! {

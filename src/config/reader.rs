@@ -239,7 +239,8 @@ fn unknown<'a, B: Block<'a>>(scope: &Scope, key: &str, value: &Node) -> Problem 
     let key = super::node::shortened(key);
     let hint = nearest(&key, B::FIELDS.iter().copied()).map(|name| format!(", perhaps `{name}`")).unwrap_or_default();
     let says = format!("`{key}` is not a field of {}{hint} (they are {})", B::WHAT, B::FIELDS.join(", "));
-    Problem::key(value, scope.path.clone(), says)
+    let path = if scope.path.is_empty() { String::new() } else { format!("{}.{key}", scope.path) };
+    Problem::key(value, path, says)
 }
 
 /// The value as a text, as mapstructure makes one.

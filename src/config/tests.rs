@@ -134,7 +134,7 @@ fn mistakes_in_logging_are_told_with_their_place() {
     for (logging, says) in [
         (
             "{ multilin: {} }",
-            "app.json5:1:51: job[app].logging: `multilin` is not a field of a job's `logging`, perhaps `multiline`",
+            "app.json5:1:51: job[app].logging.multilin: `multilin` is not a field of a job's `logging`, perhaps `multiline`",
         ),
         ("{ multiline: {} }", "job[app].logging.multiline.start: is missing"),
         (
@@ -188,6 +188,7 @@ fn the_environment_goes_before_the_config_for_consul() {
     let consul = |text: &str| -> ConsulSpec {
         match loaded_in(text, &environment).unwrap().spec.catalog.unwrap() {
             CatalogSpec::Consul(consul) => consul,
+            other => panic!("{other:?}"),
         }
     };
     let from_environment = consul("{ consul: { token: 'file', tls: { verify: true } } }");
@@ -250,7 +251,7 @@ fn a_watch_can_be_more_choosy_than_3_8s() {
 fn a_token_may_be_in_a_file() {
     let consul = |text: &str, environment: &[(&str, &str)]| match loaded_in(text, environment)?.spec.catalog {
         Some(CatalogSpec::Consul(consul)) => Ok(consul),
-        None => Err("no catalog".to_owned()),
+        other => Err(format!("{other:?}")),
     };
     let file = consul("{ consul: { tokenFile: '/dev/null' } }", &[]).unwrap();
     assert_eq!((file.token, file.token_file), (None, Some("/dev/null".into())));
@@ -261,6 +262,75 @@ fn a_token_may_be_in_a_file() {
     for wrong in ["{ tokenFile: '/nosuch' }", "{ token: 'x', tokenFile: '/dev/null' }"] {
         assert!(consul(&format!("{{ consul: {wrong} }}"), &[]).unwrap_err().contains("consul.tokenFile"), "{wrong}");
     }
+}
+
+#[test]
+#[cfg(feature = "zookeeper")]
+fn zookeeper_is_a_catalog() {
+    let zookeeper = |text: &str| match loaded(text).spec.catalog {
+        Some(CatalogSpec::ZooKeeper(zookeeper)) => zookeeper,
+        other => panic!("{other:?}"),
+    };
+    let plain = zookeeper("{ zookeeper: { hosts: 'h1' } }");
+    assert_eq!((plain.hosts, plain.prefix.as_str()), (vec![("h1".to_owned(), 2181)], "/containerpilot"));
+    assert_eq!((plain.digest, plain.session_timeout), (None, Duration::from_secs(10)));
+    let service = |ttl: u32| {
+        format!("{{ name: 's{ttl}', port: 1, interfaces: 'lo', health: {{ exec: 'true', interval: 1, ttl: {ttl} }} }}")
+    };
+    let other = zookeeper(&format!(
+        "{{ zookeeper: {{ hosts: 'h1:1, [::1]:2', prefix: '/a/b//', digest: 'user:pass:word' }}, telemetry: {{ interfaces: 'lo' }}, jobs: [{}, {}] }}",
+        service(30),
+        service(7)
+    ));
+    assert_eq!(
+        (other.hosts.len(), other.prefix.as_str(), other.digest.as_deref()),
+        (2, "/a/b", Some("user:pass:word"))
+    );
+    assert_eq!(other.session_timeout, Duration::from_secs(7), "no node lives longer than its service's ttl");
+    assert!(!format!("{other:?}").contains("pass"), "{other:?}");
+    assert_eq!(zookeeper("{ zookeeper: { hosts: 'h1', prefix: '/' } }").prefix, "");
+    for (wrong, field) in [
+        ("{}", "hosts"),
+        ("{ hosts: '' }", "hosts"),
+        ("{ hosts: 'h1:2181/secret' }", "hosts"),
+        ("{ hosts: 'h1,,h2' }", "hosts"),
+        ("{ hosts: 'h1', prefix: 'relative' }", "prefix"),
+        ("{ hosts: 'h1', prefix: '/a//b' }", "prefix"),
+        ("{ hosts: 'h1', prefix: '/a/../b' }", "prefix"),
+        ("{ hosts: 'h1', digest: 'secret' }", "digest"),
+        ("{ hosts: 'h1', digest: ':secret' }", "digest"),
+        ("{ hosts: 'h1', digest: ['secret'] }", "digest"),
+    ] {
+        let says = refused(&format!("{{ zookeeper: {wrong} }}"));
+        assert!(says.contains(&format!("zookeeper.{field}: ")), "{wrong}: {says}");
+        assert!(field != "digest" || !says.contains("secret"), "{says}");
+    }
+    assert!(refused("{ zookeeper: 'secret' }").contains("zookeeper: is a string"));
+    assert!(refused("{ zookeeper: { hosts: 'h', bogus: 1 } }").contains("zookeeper.bogus: "));
+}
+
+#[test]
+fn there_is_one_catalog_at_most() {
+    let says = refused("{ zookeeper: { hosts: 'h' }, consul: 'c:1' }");
+    assert!(says.contains("zookeeper: cannot be beside `consul`, there is one catalog at most"), "{says}");
+}
+
+#[test]
+#[cfg(feature = "zookeeper")]
+fn what_is_for_consul_alone_is_warned_of_beside_another_catalog() {
+    let config = |catalog: &str| {
+        loaded(&format!(
+            "{{ {catalog}, jobs: [ {{ name: 'app', port: 1, interfaces: 'lo', health: {{ interval: 1, ttl: 2 }}, consul: {{}}, meta: {{}} }} ], \
+             watches: [ {{ name: 'db', interval: 1, dc: 'east', tags: ['x'] }} ] }}"
+        ))
+        .spec
+        .warnings
+    };
+    assert_eq!(config("consul: 'c:1'"), Vec::<String>::new());
+    let told = config("zookeeper: { hosts: 'h' }");
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].contains("job[app].consul: is for Consul, zookeeper ignores it"), "{told:?}");
+    assert!(told[2].contains("watch[db].dc: "), "{told:?}");
 }
 
 #[test]
@@ -289,7 +359,10 @@ fn all_problems_are_told_with_their_places_in_the_order_of_the_text() {
     assert!(told[1].starts_with("app.json5:3:44: job[app].health.interval: is missing"), "{says}");
     assert!(told[2].starts_with("app.json5:4:5: jobs[1].name: is blank"), "{says}");
     assert!(told[3].starts_with("app.json5:4:13: jobs[1].exec: "), "{says}");
-    assert!(told[4].starts_with("app.json5:4:17: jobs[1]: `wehn` is not a field of a job, perhaps `when` ("), "{says}");
+    assert!(
+        told[4].starts_with("app.json5:4:17: jobs[1].wehn: `wehn` is not a field of a job, perhaps `when` ("),
+        "{says}"
+    );
     assert!(told[5].starts_with("app.json5:6:16: stopTimeout: `[5]` is not a whole number"), "{says}");
 }
 

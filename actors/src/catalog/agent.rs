@@ -117,10 +117,16 @@ impl<R: Registry> CatalogAgent<R> {
             }
             self.contacts.forget(name.as_str());
         }
+        self.take_leave(ctx);
+    }
+
+    /// Nothing is registered any more, and nothing will be.
+    fn take_leave(&mut self, ctx: &mut Context<Self>) {
         if self.services.is_empty()
             && let Some(finish) = self.finish.take()
         {
-            finish.do_send(CatalogFinished);
+            let leaving = fut::wrap_future(self.registry.close());
+            ctx.spawn(leaving.map(move |(), _: &mut Self, _| finish.do_send(CatalogFinished)));
         }
     }
 
@@ -223,11 +229,7 @@ impl<R: Registry> Handler<CatalogCommand> for CatalogAgent<R> {
             CatalogCommand::Finish(done) => {
                 self.finish = Some(done);
                 self.ask_all(ctx, ServicePolicy::finish);
-                if self.services.is_empty()
-                    && let Some(finish) = self.finish.take()
-                {
-                    finish.do_send(CatalogFinished);
-                }
+                self.take_leave(ctx);
             }
         }
     }

@@ -19,9 +19,11 @@ use crate::messages::{CatalogCommand, CatalogContact};
 use crate::policy::service::{Answer, Request};
 use crate::policy::watch;
 use crate::spec::{CatalogSpec, ServiceSpec, WatchSpec};
+#[cfg(feature = "zookeeper")]
+use crate::zookeeper_agent::{self, ZooKeeperAgent, ZooKeeperClient};
 
 /// Why a request was of no use.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum RequestError {
     /// No connection.
     #[error("{0}")]
@@ -40,12 +42,19 @@ pub enum RequestError {
         /// What it says.
         text: String,
     },
+    /// The catalog said no, in words alone.
+    #[error("{0}")]
+    Denied(String),
 }
 
 impl RequestError {
     /// Whether somebody is there who knows what he does, but does not do it.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if (400..500).contains(status) && *status != 429)
+        match self {
+            Self::Refused { status, .. } => (400..500).contains(status) && *status != 429,
+            Self::Denied(_) => true,
+            Self::Unsent(_) | Self::Silent(_) | Self::Broken(_) => false,
+        }
     }
 }
 
@@ -87,6 +96,11 @@ pub trait Registry: Clone + Unpin + 'static {
         memory: Option<Self::Memory>,
         request: Request,
     ) -> impl Future<Output = Outcome<Self::Memory>> + 'static;
+
+    /// Takes leave, when nothing is registered any more; nothing is asked after it. It has a deadline of its own.
+    fn close(&self) -> impl Future<Output = ()> + 'static {
+        std::future::ready(())
+    }
 }
 
 /// The side of a catalog where a watch looks.
@@ -137,6 +151,17 @@ impl Catalog {
                 let agent = ConsulAgent::new(client.clone(), beginning).start();
                 Ok(Self::new(&agent, move |watch| Box::new(consul_agent::Watching::new(client.clone(), watch))))
             }
+            #[cfg(feature = "zookeeper")]
+            CatalogSpec::ZooKeeper(zookeeper) => {
+                let client = ZooKeeperClient::new(zookeeper.clone());
+                let log = beginning.log.clone();
+                let agent = ZooKeeperAgent::new(client.clone(), beginning).start();
+                Ok(Self::new(&agent, move |watch| {
+                    Box::new(zookeeper_agent::Watching::new(client.clone(), watch, &log))
+                }))
+            }
+            #[cfg(not(feature = "zookeeper"))]
+            CatalogSpec::ZooKeeper(_) => Err("compiled without ZooKeeper".to_owned()),
         }
     }
 

@@ -4,7 +4,7 @@
 
 mod client;
 mod connect;
-mod dns;
+pub(crate) mod dns;
 mod tls;
 mod wire;
 

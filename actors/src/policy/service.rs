@@ -156,6 +156,8 @@ struct UnderWay {
     id: RequestId,
     request: Request,
     wish: Wish,
+    /// What is advertised has changed since it was sent.
+    outdated: bool,
 }
 
 /// One service's side of the catalog.
@@ -214,9 +216,7 @@ impl ServicePolicy {
             // What is there goes on, or its deregistration does.
             (_, Entry::Absent | Entry::Present | Entry::Unsure) => {}
         }
-        if self.entry == Entry::Present {
-            self.entry = Entry::Unsure;
-        }
+        self.outdate();
         self.pump()
     }
 
@@ -282,10 +282,18 @@ impl ServicePolicy {
 
     /// What is advertised has changed, the address for one: the agent has to know, unless the service is unhealthy.
     pub fn changed(&mut self) -> Vec<Action> {
+        self.outdate();
+        self.restore()
+    }
+
+    /// What the agent has, or is being told, is no longer what it should have.
+    fn outdate(&mut self) {
         if self.entry == Entry::Present {
             self.entry = Entry::Unsure;
         }
-        self.restore()
+        if let Some(under_way) = &mut self.under_way {
+            under_way.outdated = true;
+        }
     }
 
     /// Everything ends: the service is taken out, and failures are repeated without growing pauses.
@@ -338,18 +346,19 @@ impl ServicePolicy {
 
     fn take_answer(&mut self, id: RequestId, answer: Answer, random: f64) -> Vec<Action> {
         let Some(under_way) = self.under_way.take_if(|under_way| under_way.id == id) else { return Vec::new() };
-        let UnderWay { request, wish, .. } = under_way;
+        let UnderWay { request, wish, outdated, .. } = under_way;
+        let as_told = if outdated { Entry::Unsure } else { Entry::Present };
         let mut actions = Vec::new();
         match (request, answer) {
             (Request::Look, answer) if wish == Wish::Clean => return self.looked_for_leftovers(answer, random),
-            (Request::Look, answer) => return self.compared(answer, random),
+            (Request::Look, answer) => return self.compared(answer, as_told, random),
             (Request::Register(_), Answer::Done | Answer::Differs) => {
-                self.entry = Entry::Present;
+                self.entry = as_told;
                 self.registered(&wish);
                 actions.extend(self.arm_compare(random));
             }
             (Request::Heartbeat(..), Answer::Done | Answer::Differs) => {
-                self.entry = Entry::Present;
+                self.entry = as_told;
                 self.failures = 0;
                 if self.compare.is_none() {
                     actions.extend(self.arm_compare(random));
@@ -404,10 +413,10 @@ impl ServicePolicy {
         self.pump()
     }
 
-    fn compared(&mut self, answer: Answer, random: f64) -> Vec<Action> {
+    fn compared(&mut self, answer: Answer, as_told: Entry, random: f64) -> Vec<Action> {
         let mut actions = self.arm_compare(random);
         self.entry = match answer {
-            Answer::Done => Entry::Present,
+            Answer::Done => as_told,
             Answer::Differs => Entry::Unsure,
             Answer::Unknown => Entry::Absent,
             Answer::Unsent | Answer::Failed => self.entry,
@@ -513,7 +522,7 @@ impl ServicePolicy {
         };
         let id = RequestId(self.last.0 + 1);
         self.last = id;
-        self.under_way = Some(UnderWay { id, request: request.clone(), wish });
+        self.under_way = Some(UnderWay { id, request: request.clone(), wish, outdated: false });
         vec![Action::Send(id, request)]
     }
 }
@@ -772,6 +781,22 @@ mod tests {
         policy.report(failed(false));
         assert_eq!(policy.changed(), [], "unhealthy: the next passing check tells it");
         assert_eq!(policy.report(Report::Passed), [register(4)]);
+    }
+
+    #[test]
+    fn a_new_address_is_registered_whatever_is_under_way() {
+        let mut policy = present();
+        assert_eq!(policy.report(Report::Passed), [beat(4)]);
+        assert_eq!(policy.changed(), []);
+        assert_eq!(policy.answered(RequestId(4), Answer::Done, MIDDLE), [register(5)]);
+        assert_eq!(policy.changed(), [], "the registration has the old one");
+        let disarm = Action::Disarm(Timer::Compare(RequestId(2)));
+        assert_eq!(policy.answered(RequestId(5), Answer::Done, MIDDLE), [disarm, compare(5), register(6)]);
+
+        let mut policy = present();
+        assert_eq!(policy.elapsed(Timer::Compare(RequestId(2))), [send(4, Request::Look)]);
+        assert_eq!(policy.changed(), []);
+        assert_eq!(policy.answered(RequestId(4), Answer::Done, MIDDLE), [compare(4), register(5)]);
     }
 
     #[test]

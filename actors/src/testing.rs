@@ -98,13 +98,13 @@ pub fn consul(address: &str) -> ConsulSpec {
     ConsulSpec { address: address.to_owned(), https: false, token: None, token_file: None, tls: TlsSpec::default() }
 }
 
-/// ZooKeeper at these ports of this machine, below `/containerpilot`, with sessions of two seconds.
+/// ZooKeeper at these ports of this machine, below `/containerpilot`, with sessions of ten seconds.
 pub fn zookeeper(ports: &[u16]) -> ZooKeeperSpec {
     ZooKeeperSpec {
         hosts: ports.iter().map(|port| ("127.0.0.1".to_owned(), *port)).collect(),
         prefix: "/containerpilot".to_owned(),
         digest: None,
-        session_timeout: secs(2),
+        session_timeout: secs(10),
     }
 }
 

@@ -123,7 +123,7 @@ impl Service {
                     return Err(RequestError::Broken(format!("the session is over: {}", event.session_state)));
                 }
                 (Place::List, _) => list = true,
-                (Place::Node(name), EventType::NodeDeleted) => drop(view.nodes.remove(&name)),
+                // One that is gone may be back already.
                 (Place::Node(name), _) => nodes.push(name),
             }
         }
@@ -143,6 +143,7 @@ impl Service {
             let (names, watcher) = self.list(&session).await?;
             view.wait(Place::List, watcher);
             view.nodes.retain(|name, _| names.contains(name));
+            view.junk.retain(|name| names.contains(name));
             nodes.retain(|name| names.contains(name));
             nodes.extend(names.into_iter().filter(|name| !view.nodes.contains_key(name)));
         }

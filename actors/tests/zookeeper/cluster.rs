@@ -1,11 +1,11 @@
 use containerpilot_actors::event::EventCode;
 use containerpilot_actors::messages::CatalogCommand;
-use containerpilot_actors::spec::{ServiceSpec, ZooKeeperSpec};
-use containerpilot_actors::testing::{secs, service, watch, zookeeper};
+use containerpilot_actors::spec::ZooKeeperSpec;
+use containerpilot_actors::testing::{secs, watch, zookeeper};
 use serde_json::json;
 
 use crate::scene::{Folder, Scene, free_ports};
-use crate::server::{Part, Server};
+use crate::server::{LIMIT, Part, Server, service};
 
 #[actix::test]
 async fn three_servers_that_lose_their_leader_lose_nothing() {
@@ -32,9 +32,9 @@ async fn three_servers_that_lose_their_leader_lose_nothing() {
     let part = Part::of(spec).await;
     let log = slog::Logger::root(slog::Discard, slog::o!());
     let scene = Scene::new(&part.catalog(), &log);
-    scene.agent.do_send(CatalogCommand::AdvertiseAlways(ServiceSpec { ttl: secs(30), ..service("web") }));
+    scene.agent.do_send(CatalogCommand::AdvertiseAlways(service("web")));
     let mut watching = scene.watch(&watch("db"));
-    let first = part.until_there(secs(10), "web/web-host").await;
+    let first = part.until_there(LIMIT, "web/web-host").await;
 
     let leader = servers.iter_mut().find(|server| server.mode().as_deref() == Some("leader"));
     leader.expect("somebody leads").kill();
@@ -46,5 +46,5 @@ async fn three_servers_that_lose_their_leader_lose_nothing() {
     }
     assert_eq!(part.node("web/web-host").await, Some(first), "the same node of the same session");
     part.put("db-1", 1, json!([])).await;
-    assert_eq!(watching.event(secs(15)).await.code, EventCode::StatusChanged);
+    assert_eq!(watching.event(LIMIT).await.code, EventCode::StatusChanged);
 }

@@ -1,12 +1,12 @@
 use containerpilot_actors::event::EventCode;
 use containerpilot_actors::messages::{CatalogCommand, CatalogFinished};
-use containerpilot_actors::spec::{ServiceSpec, WatchSpec, ZooKeeperSpec};
-use containerpilot_actors::testing::{probe, secs, service, watch, zookeeper};
+use containerpilot_actors::spec::{WatchSpec, ZooKeeperSpec};
+use containerpilot_actors::testing::{probe, secs, watch, zookeeper};
 use serde_json::json;
 
 use crate::proxy::Line;
 use crate::scene::{Folder, Scene, free_ports};
-use crate::server::{Part, Server, connect};
+use crate::server::{LIMIT, Part, Server, connect, service};
 
 fn log() -> slog::Logger {
     slog::Logger::root(slog::Discard, slog::o!())
@@ -21,17 +21,17 @@ async fn after_an_expired_session_all_is_made_and_watched_again() {
     let scene = Scene::new(&through.catalog(), &log());
     scene.agent.do_send(CatalogCommand::AdvertiseAlways(service("web")));
     let mut watching = scene.watch(&WatchSpec { interval: secs(1), ..watch("db") });
-    let first = part.until_there(secs(5), "web/web-host").await;
+    let first = part.until_there(LIMIT, "web/web-host").await;
     part.put("db-1", 1, json!([])).await;
-    assert_eq!(watching.event(secs(5)).await.code, EventCode::StatusChanged);
-    assert_eq!(watching.event(secs(1)).await.code, EventCode::StatusHealthy);
+    assert_eq!(watching.event(LIMIT).await.code, EventCode::StatusChanged);
+    assert_eq!(watching.event(LIMIT).await.code, EventCode::StatusHealthy);
 
     line.cut_until(async || part.node("web/web-host").await.is_none()).await;
-    let again = part.until_there(secs(10), "web/web-host").await;
+    let again = part.until_there(LIMIT, "web/web-host").await;
     assert!(again.owner != first.owner && again.value == first.value, "{first:?}, {again:?}");
     assert!(watching.is_quiet(), "not to reach the store is no change");
     part.put("db-1", 2, json!([])).await;
-    assert_eq!(watching.event(secs(10)).await.code, EventCode::StatusChanged);
+    assert_eq!(watching.event(LIMIT).await.code, EventCode::StatusChanged);
 }
 
 #[actix::test]
@@ -44,15 +44,15 @@ async fn a_restarted_server_finds_all_as_it_was() {
     let spec = ZooKeeperSpec { session_timeout: secs(20), ..part.spec.clone() };
     let part = Part { spec, ..part };
     let scene = Scene::new(&part.catalog(), &log());
-    scene.agent.do_send(CatalogCommand::AdvertiseAlways(ServiceSpec { ttl: secs(20), ..service("web") }));
+    scene.agent.do_send(CatalogCommand::AdvertiseAlways(service("web")));
     let mut watching = scene.watch(&watch("db"));
-    let first = part.until_there(secs(5), "web/web-host").await;
+    let first = part.until_there(LIMIT, "web/web-host").await;
     server.kill();
     let server = Server::start(&folder, port);
     server.until_serving().await;
     assert_eq!(part.node("web/web-host").await, Some(first), "the same node of the same session");
     part.put("db-1", 1, json!([])).await;
-    assert_eq!(watching.event(secs(10)).await.code, EventCode::StatusChanged);
+    assert_eq!(watching.event(LIMIT).await.code, EventCode::StatusChanged);
 }
 
 #[actix::test]
@@ -68,9 +68,9 @@ async fn a_server_that_comes_late_is_told_all() {
     let server = Server::start(&folder, port);
     server.until_serving().await;
     let part = Part::of(spec).await;
-    part.until_there(secs(5), "web/web-host").await;
+    part.until_there(LIMIT, "web/web-host").await;
     part.put("db-1", 1, json!([])).await;
-    assert_eq!(watching.event(secs(5)).await.code, EventCode::StatusChanged);
+    assert_eq!(watching.event(LIMIT).await.code, EventCode::StatusChanged);
 }
 
 #[actix::test]
@@ -83,5 +83,5 @@ async fn the_end_does_not_wait_for_servers_that_are_away() {
     actix::clock::sleep(secs(1)).await;
     let (recipient, mut finished) = probe::<CatalogFinished>();
     scene.agent.do_send(CatalogCommand::Finish(recipient));
-    finished.next(secs(1)).await;
+    finished.next(LIMIT).await;
 }

@@ -9,13 +9,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use actix::clock::Instant;
-use containerpilot_actors::spec::{CatalogSpec, ZooKeeperSpec};
+use containerpilot_actors::spec::{CatalogSpec, ServiceSpec, ZooKeeperSpec};
 use containerpilot_actors::testing::{millis, secs, zookeeper};
 use serde_json::{Value, json};
 use zookeeper_client::{Acls, Client, CreateMode, Error};
 
 use crate::scene::{Folder, free_ports};
 
+/// Longer than anything takes.
+pub const LIMIT: Duration = secs(30);
 /// Where Debian's libzookeeper-java puts them.
 const JARS: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
 /// Sessions of 400 ms and more are granted as asked for.
@@ -198,6 +200,11 @@ impl Part {
     pub async fn delete(&self, below: &str) {
         self.client.delete(&self.path(below), None).await.expect("it is there");
     }
+}
+
+/// A service that need not be well again before the test is over.
+pub fn service(name: &str) -> ServiceSpec {
+    ServiceSpec { ttl: secs(60), ..containerpilot_actors::testing::service(name) }
 }
 
 /// What is known of a node.

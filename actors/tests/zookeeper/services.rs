@@ -2,12 +2,12 @@ use containerpilot_actors::event::JobName;
 use containerpilot_actors::messages::{CatalogCommand, CatalogFinished};
 use containerpilot_actors::policy::job::Report;
 use containerpilot_actors::spec::{InitialStatus, ServiceSpec, ZooKeeperSpec};
-use containerpilot_actors::testing::{millis, probe, secs, service};
+use containerpilot_actors::testing::{millis, probe, secs};
 use serde_json::json;
 use zookeeper_client::{Acls, CreateMode, Error};
 
 use crate::scene::Scene;
-use crate::server::{Part, connect};
+use crate::server::{LIMIT, Part, connect, service};
 
 fn log() -> slog::Logger {
     slog::Logger::root(slog::Discard, slog::o!())
@@ -24,7 +24,7 @@ async fn a_service_is_one_ephemeral_node_for_as_long_as_it_is_well() {
     let spec = ServiceSpec { tags: vec!["a b".to_owned(), "ü".to_owned()], ..service("web") };
     scene.agent.do_send(CatalogCommand::Advertise(spec));
     scene.passed("web");
-    let first = part.until_there(secs(5), "web/web-host").await;
+    let first = part.until_there(LIMIT, "web/web-host").await;
     let want = json!({"id": "web-host", "name": "web", "address": "10.1.2.3", "port": 8000, "tags": ["a b", "ü"]});
     assert_eq!(first.value, want);
     assert_ne!(first.owner, 0);
@@ -36,13 +36,13 @@ async fn a_service_is_one_ephemeral_node_for_as_long_as_it_is_well() {
     assert_eq!(part.node("web/web-host").await.as_ref(), Some(&first), "written once");
 
     scene.agent.do_send(failed(true));
-    part.until_gone(secs(2), "web/web-host").await;
+    part.until_gone(LIMIT, "web/web-host").await;
     scene.passed("web");
-    part.until_there(secs(2), "web/web-host").await;
+    part.until_there(LIMIT, "web/web-host").await;
 
     let (recipient, mut finished) = probe::<CatalogFinished>();
     scene.agent.do_send(CatalogCommand::Finish(recipient));
-    finished.next(secs(1)).await;
+    finished.next(LIMIT).await;
     assert_eq!(part.node("web/web-host").await, None);
 }
 
@@ -50,16 +50,16 @@ async fn a_service_is_one_ephemeral_node_for_as_long_as_it_is_well() {
 async fn a_service_that_is_no_longer_well_vanishes_when_its_ttl_is_over() {
     let part = Part::shared().await;
     let scene = Scene::new(&part.catalog(), &log());
-    scene.agent.do_send(CatalogCommand::Advertise(ServiceSpec { ttl: secs(1), ..service("web") }));
-    scene.agent.do_send(CatalogCommand::AdvertiseAlways(ServiceSpec { ttl: secs(3), ..service("app") }));
+    scene.agent.do_send(CatalogCommand::Advertise(ServiceSpec { ttl: secs(3), ..service("web") }));
+    scene.agent.do_send(CatalogCommand::AdvertiseAlways(service("app")));
     scene.passed("web");
-    let app = part.until_there(secs(5), "app/app-host").await;
-    let web = part.until_there(secs(5), "web/web-host").await;
+    let app = part.until_there(LIMIT, "app/app-host").await;
+    let web = part.until_there(LIMIT, "web/web-host").await;
     scene.agent.do_send(failed(false));
     assert_eq!(part.node("web/web-host").await, Some(web), "one failure is none");
-    part.until_gone(secs(3), "web/web-host").await;
+    part.until_gone(LIMIT, "web/web-host").await;
     scene.passed("web");
-    part.until_there(secs(2), "web/web-host").await;
+    part.until_there(LIMIT, "web/web-host").await;
     assert_eq!(part.node("app/app-host").await, Some(app));
 }
 
@@ -69,10 +69,10 @@ async fn a_node_that_was_removed_is_made_again() {
     let scene = Scene::new(&part.catalog(), &log());
     scene.agent.do_send(CatalogCommand::Advertise(service("web")));
     scene.passed("web");
-    let first = part.until_there(secs(5), "web/web-host").await;
+    let first = part.until_there(LIMIT, "web/web-host").await;
     part.delete("web/web-host").await;
     scene.passed("web");
-    let again = part.until_there(secs(2), "web/web-host").await;
+    let again = part.until_there(LIMIT, "web/web-host").await;
     assert!(again.made > first.made && again.value == first.value, "{first:?}, {again:?}");
 }
 
@@ -88,10 +88,10 @@ async fn what_an_earlier_life_left_behind_goes_or_is_made_anew() {
     }
     let scene = Scene::new(&part.catalog(), &log());
     scene.agent.do_send(CatalogCommand::Advertise(service("web")));
-    part.until_gone(secs(5), "web/web-host").await;
+    part.until_gone(LIMIT, "web/web-host").await;
     scene.agent.do_send(CatalogCommand::Advertise(service("app")));
     scene.passed("app");
-    let ours = part.until(secs(2), "app/app-host", |node| node.is_some_and(|node| node.value["port"] == 8000)).await;
+    let ours = part.until(LIMIT, "app/app-host", |node| node.is_some_and(|node| node.value["port"] == 8000)).await;
     let session = earlier.session_id().0;
     assert!(ours.as_ref().is_some_and(|node| node.owner != session), "{ours:?}");
     let mut states = earlier.state_watcher();
@@ -106,15 +106,15 @@ async fn only_what_was_found_is_taken_out() {
     let old = Scene::new(&part.catalog(), &log());
     old.agent.do_send(CatalogCommand::Advertise(service("web")));
     old.passed("web");
-    let theirs = part.until_there(secs(5), "web/web-host").await;
+    let theirs = part.until_there(LIMIT, "web/web-host").await;
     // As in a reload that changes the catalog: who comes may be faster than who goes.
     let new = Scene::new(&part.catalog(), &log());
     new.agent.do_send(CatalogCommand::Advertise(ServiceSpec { port: 8001, ..service("web") }));
     new.passed("web");
-    let ours = part.until(secs(2), "web/web-host", |node| node.is_some_and(|node| node.owner != theirs.owner)).await;
+    let ours = part.until(LIMIT, "web/web-host", |node| node.is_some_and(|node| node.owner != theirs.owner)).await;
     let (recipient, mut finished) = probe::<CatalogFinished>();
     old.agent.do_send(CatalogCommand::Finish(recipient));
-    finished.next(secs(1)).await;
+    finished.next(LIMIT).await;
     assert_eq!(part.node("web/web-host").await, ours);
 }
 
@@ -124,11 +124,11 @@ async fn a_new_address_is_told_at_once_in_the_same_node() {
     let scene = Scene::new(&part.catalog(), &log());
     scene.agent.do_send(CatalogCommand::Advertise(service("web")));
     scene.passed("web");
-    let first = part.until_there(secs(5), "web/web-host").await;
+    let first = part.until_there(LIMIT, "web/web-host").await;
     scene.agent.do_send(CatalogCommand::Readdress(JobName::new("web"), [10, 9, 9, 9].into()));
     let is_new = |address: &str| address == "10.9.9.9";
     let moved = part
-        .until(secs(2), "web/web-host", |node| {
+        .until(LIMIT, "web/web-host", |node| {
             node.is_some_and(|node| node.value["address"].as_str().is_some_and(is_new))
         })
         .await;
@@ -143,15 +143,15 @@ async fn what_is_not_passing_is_not_registered() {
     scene.agent.do_send(CatalogCommand::Advertise(spec));
     let spec = ServiceSpec { initial_status: Some(InitialStatus::Passing), ..service("app") };
     scene.agent.do_send(CatalogCommand::Advertise(spec));
-    part.until_there(secs(5), "app/app-host").await;
+    part.until_there(LIMIT, "app/app-host").await;
     assert_eq!(part.node("web/web-host").await, None);
     scene.passed("web");
-    part.until_there(secs(2), "web/web-host").await;
+    part.until_there(LIMIT, "web/web-host").await;
     scene.agent.do_send(CatalogCommand::Maintenance(true));
-    part.until_gone(secs(2), "web/web-host").await;
-    part.until_gone(secs(2), "app/app-host").await;
+    part.until_gone(LIMIT, "web/web-host").await;
+    part.until_gone(LIMIT, "app/app-host").await;
     scene.agent.do_send(CatalogCommand::Maintenance(false));
-    part.until_there(secs(2), "app/app-host").await;
+    part.until_there(LIMIT, "app/app-host").await;
     assert_eq!(part.node("web/web-host").await, None);
 }
 
@@ -163,7 +163,7 @@ async fn with_a_digest_all_belongs_to_that_user() {
     let scene = Scene::new(&owner.catalog(), &log());
     scene.agent.do_send(CatalogCommand::Advertise(service("web")));
     scene.passed("web");
-    owner.until_there(secs(5), "web/web-host").await;
+    owner.until_there(LIMIT, "web/web-host").await;
     for path in [part.spec.prefix.clone(), part.path("web"), part.path("web/web-host")] {
         assert_eq!(part.client.get_data(&path).await.unwrap_err(), Error::NoAuth, "{path}");
     }

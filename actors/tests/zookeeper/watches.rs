@@ -4,7 +4,7 @@ use containerpilot_actors::testing::{millis, secs, watch};
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, Watching};
-use crate::server::Part;
+use crate::server::{LIMIT, Part};
 
 fn log() -> slog::Logger {
     slog::Logger::root(slog::Discard, slog::o!())
@@ -12,8 +12,8 @@ fn log() -> slog::Logger {
 
 /// The instances after the change that comes now.
 async fn changed(watching: &mut Watching, code: EventCode) -> String {
-    assert_eq!(watching.event(secs(5)).await.code, EventCode::StatusChanged);
-    assert_eq!(watching.event(secs(2)).await.code, code);
+    assert_eq!(watching.event(LIMIT).await.code, EventCode::StatusChanged);
+    assert_eq!(watching.event(LIMIT).await.code, code);
     watching.variable().map(|(_, list)| list).expect("it was set first")
 }
 

@@ -624,6 +624,11 @@ pub struct RequestCounts {
 #[rtype(result = "()")]
 pub struct StopWatching;
 
+/// The process enters maintenance, or leaves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Maintain(pub bool);
+
 /// What a watch has seen.
 #[derive(Debug, Message)]
 #[rtype(result = "WatchStatus")]

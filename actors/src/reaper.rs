@@ -219,9 +219,6 @@ impl Reaper {
                 for variable in &launch.pid_variables {
                     self.environment.put(variable.clone(), Some(pid.to_string().into()));
                 }
-                if launch.stdin != Stdin::Empty {
-                    sys::put_into_foreground(pid);
-                }
                 self.pids.insert((owner.clone(), run), pid);
                 let reading = value.map(|value| reading::start(value, run, report.clone()));
                 report.do_send(RunReport { run, fact: RunFact::Started(pid) });
@@ -300,12 +297,19 @@ impl Reaper {
     }
 
     fn signal_process(&self, owner: Owner, run: RunId, signal: i32) {
-        let Some(pid) = self.pids.get(&(owner, run)) else { return };
-        if let Err(errno) = sys::signal_process(*pid, signal) {
-            warn!(self.log, "cannot signal a process"; "process" => *pid, "signal" => signal, "error" => sys::describe(errno));
+        let Some(pid) = self.pids.get(&(owner, run)).copied() else { return };
+        if signal == sys::CONTINUE && self.is_job_control(pid) {
+            // A shell's `fg` has given us the terminal.
+            sys::put_into_foreground(pid);
         }
-        if sys::STOPS.contains(&signal) && self.is_job_control(*pid) {
-            self.stop_along(*pid);
+        if let Err(errno) = sys::signal_process(pid, signal) {
+            warn!(self.log, "cannot signal a process"; "process" => pid, "signal" => signal, "error" => sys::describe(errno));
+        }
+        // Nobody can stop PID 1.
+        if sys::STOPS.contains(&signal) && self.is_job_control(pid) && std::process::id() != 1 {
+            sys::stop_until_continued();
+            sys::put_into_foreground(pid);
+            self.go_on(pid);
         }
     }
 
@@ -316,18 +320,28 @@ impl Reaper {
     /// Whoever is stopped at a terminal, by Ctrl-Z, stops us too: the shell that started us waits for that.
     fn stop_with_the_stopped(&self) {
         let controlled = self.by_pid.keys().copied().find(|pid| self.is_job_control(*pid));
-        if let Some(pid) = controlled.filter(|pid| sys::has_terminal() && sys::has_been_stopped(*pid)) {
-            self.stop_along(pid);
+        let Some(pid) = controlled.filter(|_| sys::has_terminal()) else { return };
+        let Some(signal) = sys::stopped_by(pid) else { return };
+        // It may have wanted the terminal, and we have it: a shell's `fg` comes without a word to whoever runs.
+        let goes_on = sys::put_into_foreground(pid)
+            || match sys::stop_as_by_the_terminal() {
+                Ok(true) => {
+                    sys::put_into_foreground(pid);
+                    true
+                }
+                // There is nobody who would ever continue it. What else stopped it knows why.
+                Ok(false) => signal == sys::TERMINAL_STOP,
+                Err(cause) => {
+                    warn!(self.log, "cannot stop as the terminal wants"; "error" => %cause);
+                    true
+                }
+            };
+        if goes_on {
+            self.go_on(pid);
         }
     }
 
-    /// Stands still until we are continued, and so is the process. PID 1 cannot be stopped.
-    fn stop_along(&self, pid: i32) {
-        if std::process::id() == 1 {
-            return;
-        }
-        sys::stop_until_continued();
-        sys::put_into_foreground(pid);
+    fn go_on(&self, pid: i32) {
         if let Err(errno) = sys::signal_group(pid, sys::CONTINUE) {
             debug!(self.log, "cannot continue a process"; "process" => pid, "error" => sys::describe(errno));
         }
@@ -381,7 +395,7 @@ impl Reaper {
             }
         }
         if running.stdin != Stdin::Empty {
-            sys::come_into_foreground();
+            sys::come_into_foreground(pid);
         }
     }
 

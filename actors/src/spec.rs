@@ -445,6 +445,16 @@ pub struct WatchSpec {
     pub min_instances: usize,
     /// Changes that follow each other faster than this are one change.
     pub debounce: Duration,
+    /// Whether it looks at nothing in maintenance, and a look afterwards, or one after a reload, is compared with the last one
+    /// before, as in version 2.
+    pub pauses: bool,
+}
+
+impl WatchSpec {
+    /// Whether it looks at the same as another one, however often.
+    pub fn sees_what(&self, other: &Self) -> bool {
+        (&self.name, &self.service, &self.tags, &self.dc) == (&other.name, &other.service, &other.tags, &other.dc)
+    }
 }
 
 /// Which catalog, and how to reach it.

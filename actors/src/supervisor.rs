@@ -25,8 +25,8 @@ use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
 use crate::journal::Journal;
 use crate::messages::{
     ActorId, ActorPanicked, AddressChanged, AllEnded, BusCommand, CatalogCommand, CatalogEntry, CatalogFinished,
-    CheckCommand, ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery,
-    ReaperCommand, Serves, StopWatching, SupervisorCommand, TelemetryCommand, WatchEntry,
+    CheckCommand, ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, Maintain, MetricCommand, Overview,
+    OverviewQuery, ReaperCommand, Serves, StopWatching, SupervisorCommand, TelemetryCommand, WatchEntry,
 };
 use crate::metrics::Metrics;
 use crate::output::Pump;
@@ -377,7 +377,9 @@ impl Supervisor {
             contacts: catalog.contacts.clone(),
         };
         let guard = Self::guard(ActorId::Watch(id), ctx);
-        Some((id, WatchActor::new(spec, catalog.source(spec), neighbours, &self.log, guard).start()))
+        let watch = WatchActor::new(spec, catalog.source(spec), neighbours, &self.log, guard).start();
+        watch.do_send(Maintain(self.maintenance));
+        Some((id, watch))
     }
 
     fn stop_watches(&mut self) {
@@ -418,6 +420,9 @@ impl Supervisor {
         self.maintenance = on;
         if let Some(catalog) = &self.catalog {
             catalog.agent.do_send(CatalogCommand::Maintenance(on));
+        }
+        for (_, watch) in &self.watches {
+            watch.do_send(Maintain(on));
         }
         self.publish(if on { Event::ENTER_MAINTENANCE } else { Event::EXIT_MAINTENANCE });
     }

@@ -168,7 +168,7 @@ pub fn read_signal(fd: &SignalFd) -> Option<i32> {
 /// Where the three standard streams of a child go.
 #[derive(Debug)]
 pub struct Streams<'fd> {
-    /// Its stdin; our own if absent.
+    /// Its stdin; our own if absent, and with it the terminal, if that is ours to give.
     pub stdin: Option<BorrowedFd<'fd>>,
     /// Its stdout; our own if absent.
     pub stdout: Option<BorrowedFd<'fd>>,
@@ -193,6 +193,15 @@ where
     }
     if let Some(stderr) = streams.stderr {
         files.add_dup2(stderr.as_raw_fd(), 2)?;
+    }
+    if streams.stdin.is_none() && has_the_terminal() {
+        let actions = std::ptr::from_mut(&mut files).cast();
+        // SAFETY: nix's type is transparent, so this is libc's, which lives on; 0 is our stdin. In the child, so that no Ctrl-Z
+        // comes in between.
+        let errno = unsafe { libc::posix_spawn_file_actions_addtcsetpgrp_np(actions, 0) };
+        if errno != 0 {
+            return Err(Errno::from_raw(errno));
+        }
     }
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_sigdefault(&not_default_yet())?;
@@ -245,15 +254,19 @@ pub fn signal_process(pid: i32, signal: i32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Whether a child has been stopped since the last look.
-pub fn has_been_stopped(pid: i32) -> bool {
-    let Ok(pid) = libc::id_t::try_from(pid) else { return false };
+/// The number of the signal of Ctrl-Z.
+pub const TERMINAL_STOP: i32 = libc::SIGTSTP;
+
+/// The signal that has stopped a child since the last look.
+pub fn stopped_by(pid: i32) -> Option<i32> {
+    let pid = libc::id_t::try_from(pid).ok()?;
     // SAFETY: an all-zero siginfo_t is valid; waitid fills it in.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: `info` outlives the call.
     let result = unsafe { libc::waitid(libc::P_PID, pid, &mut info, libc::WSTOPPED | libc::WNOHANG) };
     // SAFETY: waitid has filled in the fields of SIGCHLD, or left the zeros.
-    result == 0 && unsafe { info.si_pid() } != 0
+    let (stopped, signal) = unsafe { (info.si_pid(), info.si_status()) };
+    (result == 0 && stopped != 0).then_some(signal)
 }
 
 /// Whether our stdin is the terminal that controls us.
@@ -262,28 +275,47 @@ pub fn has_terminal() -> bool {
     unsafe { libc::tcgetpgrp(0) != -1 }
 }
 
-/// Stops this process, as Ctrl-Z would; returns once somebody continues it. PID 1 cannot be stopped.
+/// Stops this process; returns once somebody continues it. PID 1 cannot be stopped.
 pub fn stop_until_continued() {
     // SAFETY: touches no memory.
     unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
 }
 
-/// Gives the terminal that we were started on to a process group, if we have it; our stdin being no terminal is no failure.
-pub fn put_into_foreground(group: i32) {
-    // SAFETY: these touch no memory. SIGTTOU is blocked, so that nobody stops us for it.
-    unsafe {
-        if libc::tcgetpgrp(0) == libc::getpgrp() && libc::tcsetpgrp(0, group) == 0 {
-            // It may have been too early for the terminal, and been stopped for that.
-            libc::kill(-group, libc::SIGCONT);
-        }
-    }
+/// Stops our process group, as Ctrl-Z does with one in the foreground; true once somebody has continued it. False where nobody
+/// would, and so the kernel stops nobody: as PID 1, and where the group has no parent in the session that could be a shell.
+pub fn stop_as_by_the_terminal() -> io::Result<bool> {
+    let mut stop = SigSet::empty();
+    stop.add(Signal::SIGTSTP);
+    // SAFETY: touches no memory. 0 is our own group.
+    unsafe { libc::kill(0, libc::SIGTSTP) };
+    // It is blocked in all threads until now, and has its default disposition.
+    stop.thread_unblock()?;
+    stop.thread_block()?;
+    // SAFETY: an all-zero set is the empty one.
+    let mut pending: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `pending` outlives the calls. A stop takes back any SIGCONT that came before it.
+    Ok(unsafe { libc::sigpending(&mut pending) == 0 && libc::sigismember(&pending, libc::SIGCONT) == 1 })
 }
 
-/// Takes the terminal back, if we have one.
-pub fn come_into_foreground() {
-    if has_terminal() {
-        // SAFETY: these touch no memory. SIGTTOU is blocked, so that nobody stops us for it.
-        unsafe { libc::tcsetpgrp(0, libc::getpgrp()) };
+/// Whether our stdin is the terminal that controls us, and we are in its foreground.
+fn has_the_terminal() -> bool {
+    // SAFETY: these touch no memory.
+    unsafe { libc::tcgetpgrp(0) == libc::getpgrp() }
+}
+
+/// Gives the terminal that we were started on to a process group; false if it is not ours to give, or there is none.
+pub fn put_into_foreground(group: i32) -> bool {
+    // SAFETY: this touches no memory. SIGTTOU is blocked, so that nobody stops us for it.
+    has_the_terminal() && unsafe { libc::tcsetpgrp(0, group) == 0 }
+}
+
+/// Takes the terminal back from a process group that has it.
+pub fn come_into_foreground(group: i32) {
+    // SAFETY: these touch no memory. SIGTTOU is blocked, so that nobody stops us for it.
+    unsafe {
+        if libc::tcgetpgrp(0) == group {
+            libc::tcsetpgrp(0, libc::getpgrp());
+        }
     }
 }
 

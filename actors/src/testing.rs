@@ -70,6 +70,7 @@ pub fn watch(name: &str) -> WatchSpec {
         stale: false,
         min_instances: 1,
         debounce: Duration::ZERO,
+        pauses: false,
     }
 }
 

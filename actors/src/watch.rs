@@ -9,7 +9,9 @@ use slog::{Logger, debug, info, o, warn};
 use crate::catalog::{InstanceSource, RequestError};
 use crate::event::{Event, EventCode, WatchName};
 use crate::guard::PanicGuard;
-use crate::messages::{BusCommand, CatalogContact, ReaperCommand, StopWatching, WatchStatus, WatchStatusQuery};
+use crate::messages::{
+    BusCommand, CatalogContact, Maintain, ReaperCommand, StopWatching, WatchStatus, WatchStatusQuery,
+};
 use crate::policy::watch::{Action, Answer, Instance, QueryId, Timer, WatchPolicy};
 use crate::random::Random;
 use crate::spec::WatchSpec;
@@ -37,6 +39,7 @@ pub struct WatchActor {
     policy: WatchPolicy,
     neighbours: WatchNeighbours,
     timers: Timers<Timer>,
+    under_way: Option<(QueryId, SpawnHandle)>,
     random: Random,
     log: Logger,
     _guard: Option<PanicGuard>,
@@ -64,6 +67,7 @@ impl WatchActor {
             policy: WatchPolicy::new(spec, timers::now()),
             neighbours,
             timers: Timers::default(),
+            under_way: None,
             random: Random::from_entropy(),
             log: log.new(o!("watch" => spec.name.to_string())),
             _guard: guard,
@@ -74,6 +78,11 @@ impl WatchActor {
         for action in actions {
             match action {
                 Action::Query(id, index) => self.query(id, index, ctx),
+                Action::Forget(id) => {
+                    if let Some((_, query)) = self.under_way.take_if(|(under_way, _)| *under_way == id) {
+                        ctx.cancel_future(query);
+                    }
+                }
                 Action::Changed => self.export(),
                 Action::Publish(code) => self.publish(code),
                 Action::Arm(timer, after) => self.timers.arm(timer, after, ctx),
@@ -86,10 +95,11 @@ impl WatchActor {
         let asking = self.source.ask(index).into_actor(self);
         // With an index it waits for news, and takes as long as they do.
         let asked = index.is_none().then(timers::now);
-        ctx.spawn(asking.map(move |answer, actor, ctx| {
+        let query = ctx.spawn(asking.map(move |answer, actor, ctx| {
             let took = asked.map(|at| timers::now().duration_since(at));
             actor.answered(id, took, answer, ctx);
         }));
+        self.under_way = Some((id, query));
     }
 
     fn answered(
@@ -158,6 +168,44 @@ impl Handler<StopWatching> for WatchActor {
     fn handle(&mut self, _msg: StopWatching, ctx: &mut Self::Context) {
         debug!(self.log, "no longer watching");
         ctx.stop();
+    }
+}
+
+impl Handler<Maintain> for WatchActor {
+    type Result = ();
+
+    fn handle(&mut self, msg: Maintain, ctx: &mut Self::Context) {
+        let actions = self.policy.maintenance(msg.0, timers::now());
+        self.perform(actions, ctx);
+    }
+}
+
+/// Another watch takes this one's place.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct HandOver(pub Addr<WatchActor>);
+
+impl Handler<HandOver> for WatchActor {
+    type Result = ();
+
+    fn handle(&mut self, HandOver(heir): HandOver, ctx: &mut Self::Context) {
+        if let Some(instances) = self.policy.instances() {
+            heir.do_send(Inherit(instances.to_vec()));
+        }
+        ctx.stop();
+    }
+}
+
+/// What the watch has seen whose place this one takes.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Inherit(Vec<Instance>);
+
+impl Handler<Inherit> for WatchActor {
+    type Result = ();
+
+    fn handle(&mut self, msg: Inherit, _ctx: &mut Self::Context) {
+        self.policy.inherit(msg.0);
     }
 }
 

@@ -336,6 +336,7 @@ fn backends(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Reade
             stale: false,
             min_instances: 1,
             debounce: Duration::ZERO,
+            pauses: true,
         });
     }
     watches

@@ -193,7 +193,18 @@ fn watches(scope: &Scope, field: Field<'_>, catalog: Option<&CatalogSpec>, reade
         if let (Some(name), Some(interval)) = (name, interval) {
             let service = service.unwrap_or_else(|| name.clone());
             let name = WatchName::new(name);
-            watches.push(WatchSpec { name, service, interval, delay, tags, dc, stale, min_instances, debounce });
+            watches.push(WatchSpec {
+                name,
+                service,
+                interval,
+                delay,
+                tags,
+                dc,
+                stale,
+                min_instances,
+                debounce,
+                pauses: false,
+            });
         }
     }
     watches

@@ -192,7 +192,7 @@ fn the_environment_goes_before_the_config_for_consul() {
     let consul = |text: &str| -> ConsulSpec {
         match loaded_in(text, &environment).unwrap().spec.catalog.unwrap() {
             CatalogSpec::Consul(consul) => consul,
-            other => panic!("{other:?}"),
+            other @ (CatalogSpec::Etcd(_) | CatalogSpec::ZooKeeper(_)) => panic!("{other:?}"),
         }
     };
     let from_environment = consul("{ consul: { token: 'file', tls: { verify: true } } }");

@@ -91,7 +91,7 @@ fn play(fields: &str, command: &[String], scenario: impl Fn(&mut Run)) -> (Optio
         let command: Vec<String> = command.iter().map(|word| in_folder(word, &folder)).collect();
         let text = text(&in_folder(&config_of(fields), &folder), &command, is_migrated);
         let words: Vec<&str> = if is_migrated { Vec::new() } else { command.iter().map(String::as_str).collect() };
-        let mut run = Run { pilot: Pilot::with_command(&text, &words), folder, command, is_migrated };
+        let mut run = Run { pilot: Pilot::of_command(&text, &words), folder, command, is_migrated };
         scenario(&mut run);
         let status = run.pilot.ended();
         let trace = run.lines("trace");

@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test waits for its own child, for as long as it takes")]
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -30,6 +30,31 @@ pub fn folder() -> PathBuf {
     folder
 }
 
+fn write_config(folder: &Path, config: &str) {
+    std::fs::write(folder.join("app.json5"), config.replace('@', folder.to_str().unwrap())).unwrap();
+}
+
+/// What a process does, as `ps` has it: `T` has been stopped. None if there is none.
+pub fn state(pid: i32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// A folder of the test's own, gone with it.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(folder())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
 /// The binary with these arguments, run to its end.
 pub fn containerpilot(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_containerpilot")).args(args).output().unwrap()
@@ -42,23 +67,25 @@ impl Pilot {
     }
 
     pub fn of(config: &str) -> Self {
-        Self::with_command(config, &[])
+        Self::of_command(config, &[])
     }
 
-    /// Runs a config and a command line of version 2; `@` in either is the test's own folder.
-    pub fn with_command(config: &str, words: &[&str]) -> Self {
+    /// Runs a config, and a command beside it; `@` in both is the test's own folder.
+    pub fn of_command(config: &str, words: &[&str]) -> Self {
         let folder = folder();
-        let path = folder.join("app.json5");
-        let filled = |text: &str| text.replace('@', folder.to_str().unwrap());
-        std::fs::write(&path, filled(config)).unwrap();
+        write_config(&folder, config);
+        Self::start(folder, &[&["-config", "@/app.json5"], words].concat())
+    }
+
+    /// Runs a command without any config.
+    pub fn plain(words: &[&str]) -> Self {
+        Self::start(folder(), words)
+    }
+
+    fn start(folder: PathBuf, args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_containerpilot"));
-        command
-            .arg("-config")
-            .arg(path)
-            .args(words.iter().map(|word| filled(word)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(args.iter().map(|arg| arg.replace('@', folder.to_str().unwrap())));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (sender, lines) = channel();
         for pipe in [

@@ -3,6 +3,7 @@
 //! ```text
 //! Pausing --time, a token--> Asking --answer--> Asking at once (blocking), or Pausing for an interval (not blocking)
 //!                                  --failure--> Pausing, longer each time
+//! any --maintenance, if it pauses then--> Resting --its end--> Asking
 //! ```
 //!
 //! Not here: requests and their answers; that is `watch` and each catalog.
@@ -73,6 +74,8 @@ pub enum Timer {
 pub enum Action {
     /// Ask, and wait while the index is this one.
     Query(QueryId, Option<u64>),
+    /// Nobody wants to know the answer any more.
+    Forget(QueryId),
     /// The instances are others now: `instances` of the policy.
     Changed,
     /// Emit an event of this watch.
@@ -85,8 +88,14 @@ pub enum Action {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    Asking { id: QueryId, index: Option<u64>, since: Instant },
+    Asking {
+        id: QueryId,
+        index: Option<u64>,
+        since: Instant,
+    },
     Pausing(QueryId),
+    /// In maintenance; nothing is under way.
+    Resting(QueryId),
 }
 
 #[derive(Debug)]
@@ -103,6 +112,7 @@ pub struct WatchPolicy {
     interval: Duration,
     min_instances: usize,
     debounce: Duration,
+    pauses: bool,
     phase: Phase,
     index: Option<u64>,
     failures: u32,
@@ -122,6 +132,7 @@ impl WatchPolicy {
             interval: spec.interval,
             min_instances: spec.min_instances.max(1),
             debounce: spec.debounce,
+            pauses: spec.pauses,
             phase: Phase::Pausing(QueryId(0)),
             index: None,
             failures: 0,
@@ -141,6 +152,46 @@ impl WatchPolicy {
     /// Asks for the first time, or as soon as it is time for that.
     pub fn start(&mut self, now: Instant) -> Vec<Action> {
         if self.delay.is_zero() { self.ask(now) } else { self.pause(QueryId(0), self.delay) }
+    }
+
+    /// The process enters maintenance, or leaves it. What changed in between is what the first look afterwards finds.
+    pub fn maintenance(&mut self, on: bool, now: Instant) -> Vec<Action> {
+        match self.phase {
+            Phase::Asking { .. } | Phase::Pausing(_) if on && self.pauses => {
+                let actions = self.let_go();
+                self.phase = Phase::Resting(self.last());
+                actions
+            }
+            Phase::Resting(_) if !on => self.ask(now),
+            Phase::Asking { .. } | Phase::Pausing(_) | Phase::Resting(_) => Vec::new(),
+        }
+    }
+
+    /// What another watch has seen at the same place: the first answer is compared with that.
+    pub fn inherit(&mut self, instances: Vec<Instance>) {
+        if !self.known {
+            self.known = true;
+            self.instances = instances;
+        }
+    }
+
+    fn last(&self) -> QueryId {
+        match self.phase {
+            Phase::Asking { id, .. } | Phase::Pausing(id) | Phase::Resting(id) => id,
+        }
+    }
+
+    /// Forgets what is under way, but not what was seen.
+    fn let_go(&mut self) -> Vec<Action> {
+        self.index = None;
+        self.failures = 0;
+        let mut actions = match self.phase {
+            Phase::Asking { id, .. } => vec![Action::Forget(id)],
+            Phase::Pausing(id) => vec![Action::Disarm(Timer::Next(id))],
+            Phase::Resting(_) => Vec::new(),
+        };
+        actions.extend(self.unsettled.take().map(|unsettled| Action::Disarm(unsettled.timer)));
+        actions
     }
 
     /// An answer. `random` is in 0.0..1.0.
@@ -174,7 +225,7 @@ impl WatchPolicy {
     pub fn failed(&mut self, id: QueryId, random: f64) -> Vec<Action> {
         match self.phase {
             Phase::Asking { id: current, .. } if current == id => {}
-            Phase::Asking { .. } | Phase::Pausing(_) => return Vec::new(),
+            Phase::Asking { .. } | Phase::Pausing(_) | Phase::Resting(_) => return Vec::new(),
         }
         self.phase = Phase::Pausing(id);
         self.index = None;
@@ -188,7 +239,7 @@ impl WatchPolicy {
     pub fn elapsed(&mut self, timer: Timer, now: Instant) -> Vec<Action> {
         match (timer, self.phase) {
             (Timer::Next(id), Phase::Pausing(current)) if id == current => self.ask(now),
-            (Timer::Next(_), Phase::Asking { .. } | Phase::Pausing(_)) => Vec::new(),
+            (Timer::Next(_), Phase::Asking { .. } | Phase::Pausing(_) | Phase::Resting(_)) => Vec::new(),
             (Timer::Settle(_), _) => {
                 let settled = self.unsettled.take_if(|unsettled| unsettled.timer == timer);
                 settled.map(|settled| self.change(settled.instances)).unwrap_or_default()
@@ -205,11 +256,10 @@ impl WatchPolicy {
         let passed = now.saturating_duration_since(self.refilled).as_secs_f64();
         self.tokens = (self.tokens + passed * RATE).min(BURST);
         self.refilled = now;
-        let last = match self.phase {
-            Phase::Asking { id, .. } | Phase::Pausing(id) => id,
-        };
+        let last = self.last();
         if self.tokens < 1.0 {
             let wait = Duration::from_secs_f64((1.0 - self.tokens) / RATE) + Duration::from_millis(1);
+            self.phase = Phase::Pausing(last);
             return self.pause(last, wait);
         }
         self.tokens -= 1.0;
@@ -377,7 +427,7 @@ mod tests {
                     time += *pause;
                     policy.elapsed(*timer, time)
                 }
-                Action::Changed | Action::Publish(_) | Action::Disarm(_) => panic!("{action:?}"),
+                Action::Forget(_) | Action::Changed | Action::Publish(_) | Action::Disarm(_) => panic!("{action:?}"),
             };
         }
         assert!((105..=111).contains(&queries), "{queries}");
@@ -414,6 +464,56 @@ mod tests {
         policy.answered(QueryId(2), answer(6, &[1]), at);
         let late = policy.answered(QueryId(3), answer(7, &[2]), at + secs(12));
         assert!(late.contains(&Action::Arm(Timer::Settle(QueryId(3)), Duration::ZERO)), "{late:?}");
+    }
+
+    /// Has seen port 1, and waits for the answer to query 3.
+    fn pausing(at: Instant) -> WatchPolicy {
+        let mut policy = idle(&WatchSpec { pauses: true, ..spec(1) }, at);
+        let seen = policy.answered(QueryId(2), answer(6, &[1]), at);
+        assert_eq!(seen[..3], change(EventCode::StatusHealthy));
+        policy
+    }
+
+    #[test]
+    fn in_maintenance_nothing_is_asked_and_what_was_missed_is_one_change() {
+        let at = now();
+        let mut policy = pausing(at);
+        assert_eq!(policy.maintenance(true, at), [Action::Forget(QueryId(3))]);
+        assert_eq!(policy.maintenance(true, at), []);
+        assert_eq!(policy.answered(QueryId(3), answer(7, &[2]), at), [], "nobody wants to know");
+        assert_eq!(policy.failed(QueryId(3), 0.5), []);
+        assert_eq!(policy.maintenance(false, at), [Action::Query(QueryId(4), None)]);
+        assert_eq!(policy.answered(QueryId(4), answer(9, &[2]), at)[..3], change(EventCode::StatusHealthy));
+        assert_eq!(policy.maintenance(false, at), []);
+    }
+
+    #[test]
+    fn what_is_as_before_the_maintenance_is_no_change() {
+        let at = now();
+        let mut policy = pausing(at);
+        policy.maintenance(true, at);
+        policy.maintenance(false, at);
+        assert_eq!(policy.answered(QueryId(4), answer(9, &[1]), at), [query(5, 9)]);
+    }
+
+    #[test]
+    fn a_watch_that_does_not_pause_goes_on_in_maintenance() {
+        let at = now();
+        let mut policy = idle(&spec(1), at);
+        assert_eq!(policy.maintenance(true, at), []);
+        assert_eq!(policy.answered(QueryId(2), answer(6, &[1]), at)[..3], change(EventCode::StatusHealthy));
+    }
+
+    #[test]
+    fn what_another_watch_saw_is_no_change() {
+        let at = now();
+        let mut policy = WatchPolicy::new(&WatchSpec { delay: secs(4), ..spec(4) }, at);
+        assert_eq!(policy.start(at), [next(0, 4000)]);
+        policy.inherit(instances(&[1]));
+        assert_eq!(policy.elapsed(Timer::Next(QueryId(0)), at + secs(4)), [Action::Query(QueryId(1), None)]);
+        assert_eq!(policy.answered(QueryId(1), answer(9, &[1]), at + secs(4)), [query(2, 9)]);
+        policy.inherit(instances(&[2]));
+        assert_eq!(policy.instances(), Some(&*instances(&[1])), "it knows better by now");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use super::Supervisor;
 use crate::job::ReplaceCatalog;
 use crate::messages::{CatalogCommand, CatalogFinished, StopWatching};
 use crate::policy::job::Report;
-use crate::spec::Spec;
+use crate::spec::{Spec, WatchSpec};
+use crate::watch::HandOver;
 
 /// How long a catalog that is no longer ours is asked to forget our services.
 const LAST_WORDS: Duration = Duration::from_secs(30);
@@ -54,8 +55,13 @@ impl Supervisor {
             let watch = same.map(|at| before.swap_remove(at).0).or_else(|| self.start_watch(&spec, ctx));
             self.watches.extend(watch);
         }
-        for ((_, gone), _) in before {
-            gone.do_send(StopWatching);
+        for ((_, gone), was) in before {
+            let alike = |spec: &WatchSpec| spec.pauses && spec.sees_what(was);
+            let heir = self.spec.watches.iter().position(alike).and_then(|at| self.watches.get(at));
+            match heir {
+                Some((_, heir)) => gone.do_send(HandOver(heir.clone())),
+                None => gone.do_send(StopWatching),
+            }
         }
     }
 

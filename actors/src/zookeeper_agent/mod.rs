@@ -158,7 +158,7 @@ async fn look(client: &ZooKeeperClient, within: Duration, path: String) -> Resul
 
 /// Makes the node, or makes it right. One of an earlier session would vanish with it, so it is made anew.
 async fn put(session: &Session, parent: &str, path: &str, value: &[u8], acls: Acls<'_>) -> Result<Made, Error> {
-    for _ in 0..TRIES {
+    for round in 0..TRIES {
         match see(session, path).await? {
             Some(Seen { made, ours: true }) => {
                 let Some((found, _)) = ignoring(Error::NoNode, session.get_data(path).await)? else { continue };
@@ -166,6 +166,11 @@ async fn put(session: &Session, parent: &str, path: &str, value: &[u8], acls: Ac
                     session.set_data(path, value, None).await?;
                 }
                 return Ok(made);
+            }
+            Some(Seen { ours: false, .. }) if round == 0 => {
+                if replace(session, path, value, acls).await.is_err() {
+                    // Somebody was faster, or the server is one of 3.4: bit by bit, then.
+                }
             }
             Some(Seen { ours: false, .. }) => {
                 ignoring(Error::NoNode, session.delete(path, None).await)?;
@@ -178,6 +183,15 @@ async fn put(session: &Session, parent: &str, path: &str, value: &[u8], acls: Ac
         }
     }
     Err(Error::NodeExists)
+}
+
+/// Puts our node in the place of another session's, so that nobody sees it missing.
+async fn replace(session: &Session, path: &str, value: &[u8], acls: Acls<'_>) -> Result<(), Error> {
+    let mut writer = session.new_multi_writer();
+    writer.add_delete(path, None)?;
+    writer.add_create(path, value, &CreateMode::Ephemeral.with_acls(acls))?;
+    writer.commit().await?;
+    Ok(())
 }
 
 /// Sees to it that there is no node at this path, or not the one that was made then.

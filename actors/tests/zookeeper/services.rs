@@ -1,8 +1,8 @@
-use containerpilot_actors::event::JobName;
+use containerpilot_actors::event::{EventCode, JobName};
 use containerpilot_actors::messages::{CatalogCommand, CatalogFinished};
 use containerpilot_actors::policy::job::Report;
 use containerpilot_actors::spec::{InitialStatus, ServiceSpec, ZooKeeperSpec};
-use containerpilot_actors::testing::{millis, probe, secs};
+use containerpilot_actors::testing::{millis, probe, secs, watch};
 use serde_json::json;
 use zookeeper_client::{Acls, CreateMode, Error};
 
@@ -82,18 +82,23 @@ async fn what_an_earlier_life_left_behind_goes_or_is_made_anew() {
     let earlier = connect(&part.spec, None).await;
     let ephemeral = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
     let persistent = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    let value = br#"{"address": "10.1.2.3", "port": 8000}"#;
     for name in ["web", "app"] {
         earlier.mkdir(&part.path(name), &persistent).await.unwrap();
-        earlier.create(&part.path(&format!("{name}/{name}-host")), b"{}", &ephemeral).await.unwrap();
+        earlier.create(&part.path(&format!("{name}/{name}-host")), value, &ephemeral).await.unwrap();
     }
     let scene = Scene::new(&part.catalog(), &log());
     scene.agent.do_send(CatalogCommand::Advertise(service("web")));
     part.until_gone(LIMIT, "web/web-host").await;
+    let mut watching = scene.watch(&watch("app"));
+    assert_eq!(watching.event(LIMIT).await.code, EventCode::StatusChanged);
+    assert_eq!(watching.event(LIMIT).await.code, EventCode::StatusHealthy);
     scene.agent.do_send(CatalogCommand::Advertise(service("app")));
     scene.passed("app");
-    let ours = part.until(LIMIT, "app/app-host", |node| node.is_some_and(|node| node.value["port"] == 8000)).await;
     let session = earlier.session_id().0;
-    assert!(ours.as_ref().is_some_and(|node| node.owner != session), "{ours:?}");
+    let ours = part.until(LIMIT, "app/app-host", |node| node.is_some_and(|node| node.owner != session)).await;
+    actix::clock::sleep(millis(300)).await;
+    assert!(watching.is_quiet(), "nobody sees it missing");
     let mut states = earlier.state_watcher();
     drop(earlier);
     while !states.changed().await.is_terminated() {}

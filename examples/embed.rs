@@ -47,7 +47,7 @@ fn run() -> std::io::Result<u8> {
         ],
         ..Spec::default()
     };
-    let sink = Sink::open(&LogOutput::Stdout)?;
+    let sink = Sink::open(&LogOutput::Stdout).map_err(std::io::Error::other)?;
     let (nothing, signals) = (File::open("/dev/null")?, sys::signal_fd(false)?);
     actix::System::new().block_on(async move {
         let pump = Pump::start(&actix::Arbiter::new().handle(), sink, &spec.logging)?;

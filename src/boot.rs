@@ -5,7 +5,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use containerpilot_actors::output::{Pump, Sink};
+use containerpilot_actors::output::{OpenError, Pump, Sink};
 use containerpilot_actors::spec::Spec;
 use containerpilot_actors::supervisor::{BROKEN, Resources, Supervisor};
 use containerpilot_actors::sys;
@@ -15,6 +15,8 @@ use slog::info;
 
 /// How long the first log line may take to be written: nobody may be reading yet.
 const FIRST_LINE: Duration = Duration::from_millis(20);
+/// How long after the start what only that needed is let go.
+const SETTLED: Duration = Duration::from_secs(1);
 /// How long the last log lines may take to be read once everything else is over.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -25,13 +27,8 @@ pub enum BootError {
     #[error("{0}")]
     Config(String),
     /// The log cannot be written.
-    #[error("cannot open the log `{output}`: {cause}")]
-    Log {
-        /// Where to.
-        output: String,
-        /// Why.
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    Log(#[from] OpenError),
     /// Somebody else has the port of telemetry, perhaps.
     #[error("cannot serve telemetry at {address}: {cause}")]
     Telemetry {
@@ -67,15 +64,14 @@ pub fn run(
         let listening = std::net::TcpListener::bind(telemetry.address);
         listening.map_err(|cause| BootError::Telemetry { address: telemetry.address, cause })?;
     }
-    let sink = Sink::open(&spec.logging.output)
-        .map_err(|cause| BootError::Log { output: format!("{:?}", spec.logging.output), cause })?;
+    let sink = Sink::open(&spec.logging.output)?;
     let signals = sys::signal_fd(spec.signals.passed_on).map_err(system("listen to signals"))?;
     let nothing = File::open("/dev/null").map_err(system("open /dev/null"))?;
     let runtime = actix::System::new();
     runtime.block_on(async move {
         let arbiter = actix::Arbiter::new();
         let pump = Pump::start(&arbiter.handle(), sink, &spec.logging).map_err(system("watch the output of jobs"))?;
-        let log = crate::logging::logger(pump.clone(), &spec.logging);
+        let log = crate::logging::logger(pump.clone());
         info!(log, "ContainerPilot {} starts", env!("CARGO_PKG_VERSION"); "jobs" => spec.jobs.len());
         // A raw job writes to the same stream: our line is not to land in the middle of one of its own.
         pump.flushed(FIRST_LINE).await;
@@ -91,6 +87,10 @@ pub fn run(
             pick_address: crate::config::pick_address,
         };
         Supervisor::new(spec, resources).start();
+        actix::spawn(async {
+            actix::clock::sleep(SETTLED).await;
+            sys::forget_start_up();
+        });
         // If the supervisor died of a panic, nobody is left who could end things in order.
         let status = status.await.unwrap_or(BROKEN);
         pump.close(LAST_LINES).await;

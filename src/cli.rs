@@ -94,6 +94,13 @@ pub enum Query {
     Healthy(Option<String>),
     /// `-events`
     Events,
+    /// `-logs NAME`
+    Logs {
+        /// The job's name.
+        job: String,
+        /// `-follow`: and those that come.
+        follow: bool,
+    },
 }
 
 /// A command, and the config that it concerns.
@@ -171,6 +178,7 @@ const EVENTS: Flag = Flag {
     help: "Show the last events of a ContainerPilot process, and those to come.",
 };
 const EXPLAIN: Flag = Flag { name: "explain", kind: Kind::Value, help: "Say in a sentence why a job is in its state." };
+const FOLLOW: Flag = Flag { name: "follow", kind: Kind::Switch, help: "With '-logs': go on with the lines that come." };
 const HEALTHY: Flag = Flag {
     name: "healthy",
     kind: Kind::Switch,
@@ -185,6 +193,7 @@ const JOB: Flag = Flag {
            which is waited for; alone it is explained.",
 };
 const JSON: Flag = Flag { name: "json", kind: Kind::Switch, help: "With '-status' or '-reload -dry-run': as JSON." };
+const LOGS: Flag = Flag { name: "logs", kind: Kind::Value, help: "Show the last lines that a job has written." };
 const MAINTENANCE: Flag = Flag {
     name: "maintenance",
     kind: Kind::Value,
@@ -236,15 +245,17 @@ const VERSION: Flag = Flag { name: "version", kind: Kind::Switch, help: "Show ve
 
 const WATCH: Flag = Flag { name: "watch", kind: Kind::Switch, help: "With '-status': again and again." };
 
-const FLAGS: [&Flag; 24] = [
+const FLAGS: [&Flag; 26] = [
     &CONFIG,
     &DRY_RUN,
     &EVENTS,
     &EXPLAIN,
+    &FOLLOW,
     &HEALTHY,
     &HELP,
     &JOB,
     &JSON,
+    &LOGS,
     &MAINTENANCE,
     &MIGRATE,
     &OUT,
@@ -368,7 +379,7 @@ impl Given {
         let out = out.filter(|path| path.as_os_str() != "-");
         let is_on = |flag: &Flag| self.switches.get(flag.name).copied().unwrap_or(false);
         let mut word = |flag: &Flag| self.values.remove(flag.name).map(|word| word.to_string_lossy().into_owned());
-        let (job, explain, signal) = (word(&JOB), word(&EXPLAIN), word(&SIGNAL));
+        let (job, explain, logs, signal) = (word(&JOB), word(&EXPLAIN), word(&LOGS), word(&SIGNAL));
         let mut orders: Vec<Order> = [(&START, Order::Start), (&STOP, Order::Stop), (&RESTART, Order::Restart)]
             .into_iter()
             .filter_map(|(flag, order)| is_on(flag).then_some(order))
@@ -421,6 +432,8 @@ impl Given {
             Command::Query(Query::Healthy(words.first().map(|word| word.to_string_lossy().into_owned())))
         } else if is_on(&EVENTS) {
             Command::Query(Query::Events)
+        } else if let Some(job) = logs {
+            Command::Query(Query::Logs { job, follow: is_on(&FOLLOW) })
         } else {
             Command::Run(words)
         };
@@ -497,6 +510,9 @@ mod tests {
         assert_eq!(command(&["-healthy", "app"]), Command::Query(Query::Healthy(Some("app".into()))));
         assert_eq!(command(&["-healthy"]), Command::Query(Query::Healthy(None)));
         assert_eq!(command(&["-explain", "app"]), Command::Query(Query::Explain("app".into())));
+        let logs = |follow| Command::Query(Query::Logs { job: "app".into(), follow });
+        assert_eq!(command(&["-logs", "app"]), logs(false));
+        assert_eq!(command(&["-follow", "-logs=app"]), logs(true));
         assert_eq!(command(&["-reload", "-dry-run"]), Command::Request(Request::DryRun { json: false }));
     }
 

@@ -18,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 const ORDER_LIMIT: Duration = Duration::from_secs(620);
 /// The longest answer that is read.
 const LONGEST: u64 = 1 << 24;
+/// The longest beginning of an answer that goes on and on.
+const LONGEST_HEAD: usize = 1 << 16;
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +93,7 @@ fn flag_of(query: &Query) -> &'static str {
         Query::Explain(_) => "-explain",
         Query::Healthy(_) => "-healthy",
         Query::Events => "-events",
+        Query::Logs { .. } => "-logs",
     }
 }
 
@@ -116,16 +119,62 @@ fn reason(body: &[u8]) -> String {
 
 /// Shows each event as it comes, after all that are remembered, until the other side or whoever reads them is gone.
 pub fn events(socket: &Path, mut show: impl FnMut(&str) -> io::Result<()>) -> Result<(), ClientError> {
-    let flag = flag_of(&Query::Events);
+    let show = |line: &str| line.strip_prefix("data: ").map_or(Ok(()), &mut show);
+    follow(flag_of(&Query::Events), "/v3/events?replay=all", socket, show)
+}
+
+/// Shows the last lines of a job, each a JSON object, and perhaps those that come, until somebody is gone.
+pub fn logs(
+    job: &str,
+    follows: bool,
+    socket: &Path,
+    mut show: impl FnMut(&str) -> io::Result<()>,
+) -> Result<(), ClientError> {
+    let flag = flag_of(&Query::Logs { job: job.to_owned(), follow: follows });
+    let path = format!("/v3/logs/{}", percent_encode(job));
+    if follows {
+        return follow(flag, &format!("{path}?follow"), socket, show);
+    }
+    let answer = carried_out(flag, bytes_of("GET", &path, ""), socket, LIMIT)?;
+    for line in String::from_utf8_lossy(&answer).lines() {
+        if show(line).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Shows an answer line by line as it comes. Its beginning has to come in time.
+fn follow(
+    flag: &'static str,
+    path: &str,
+    socket: &Path,
+    mut show: impl FnMut(&str) -> io::Result<()>,
+) -> Result<(), ClientError> {
     let name = socket.to_string_lossy().into_owned();
     let unreachable = |source| ClientError::Unreachable { flag, socket: name.clone(), source };
     let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
-    stream.write_all(&bytes_of("GET", "/v3/events?replay=all", "")).map_err(unreachable)?;
-    for line in BufReader::new(stream).lines() {
-        let line = line.map_err(unreachable)?;
-        let shown = line.strip_prefix("data: ").map_or(Ok(()), &mut show);
+    stream.set_read_timeout(Some(LIMIT)).map_err(unreachable)?;
+    stream.write_all(&bytes_of("GET", path, "")).map_err(unreachable)?;
+    let mut stream = BufReader::new(stream);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") && head.len() < LONGEST_HEAD {
+        let room = u64::try_from(LONGEST_HEAD).unwrap_or(u64::MAX);
+        if stream.by_ref().take(room).read_until(b'\n', &mut head).map_err(unreachable)? == 0 {
+            break;
+        }
+    }
+    let garbled = |says: &str| ClientError::Garbled { flag, socket: name.clone(), says: says.to_owned() };
+    let status = parse(&head).map_err(garbled)?.status;
+    if !(200..300).contains(&status) {
+        let mut body = Vec::new();
+        stream.take(LONGEST).read_to_end(&mut body).map_err(unreachable)?;
+        return Err(ClientError::Refused { flag, socket: name, status, body: reason(&body) });
+    }
+    stream.get_ref().set_read_timeout(None).map_err(unreachable)?;
+    for line in stream.lines() {
         // Nobody reads on: as with any other tool, that is no error.
-        if shown.is_err() {
+        if show(&line.map_err(unreachable)?).is_err() {
             break;
         }
     }

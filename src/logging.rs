@@ -6,30 +6,26 @@ use std::fmt;
 use std::io;
 
 use containerpilot_actors::output::{Pump, encode_text_value, stamp_go_log, stamp_nanos, stamp_seconds};
-use containerpilot_actors::spec::{LogFormat, LogLevel, LoggingSpec};
+use containerpilot_actors::spec::{LogFormat, LogLevel};
 use slog::{Drain, FnValue, KV, Key, Level, Logger, Never, OwnedKVList, PushFnValue, Record, Serializer, o};
 
-/// The root logger, which writes through the pump.
-pub fn logger(pump: Pump, spec: &LoggingSpec) -> Logger {
-    Logger::root(PumpDrain { pump, format: spec.format, least: spec.level }, o!())
+/// The root logger, which writes through the pump, and as the pump is configured.
+pub fn logger(pump: Pump) -> Logger {
+    Logger::root(PumpDrain(pump), o!())
 }
 
-struct PumpDrain {
-    pump: Pump,
-    format: LogFormat,
-    least: LogLevel,
-}
+struct PumpDrain(Pump);
 
 impl Drain for PumpDrain {
     type Ok = ();
     type Err = Never;
 
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
-        if level(record.level()) < self.least {
+        if !self.0.shows(level(record.level())) {
             return Ok(());
         }
         let mut line = Vec::with_capacity(256);
-        let written = match self.format {
+        let written = match self.0.format() {
             LogFormat::Default => plain(&mut line, &stamp_nanos(), record, values),
             LogFormat::Stamp => plain(&mut line, &stamp_go_log(), record, values),
             LogFormat::Text => text(&mut line, record, values),
@@ -38,7 +34,7 @@ impl Drain for PumpDrain {
         if let Err(cause) = written {
             line = format!("{} cannot format a log record: {cause}\n", stamp_nanos()).into_bytes();
         }
-        self.pump.record(line);
+        self.0.record(line);
         Ok(())
     }
 }

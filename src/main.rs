@@ -17,6 +17,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use containerpilot_actors::addresses::Host;
+use containerpilot_actors::control::where_it_answers;
+use containerpilot_actors::nearest::nearest;
 
 use boot::BootError;
 use cli::{Command, Invocation, Query, Request};
@@ -47,8 +49,8 @@ enum Failure {
     Write { path: String, source: io::Error },
     #[error("cannot understand the answer")]
     Answer(#[source] serde_json::Error),
-    #[error("there is no job `{0}`")]
-    NoJob(String),
+    #[error("there is no job `{name}`{hint}")]
+    NoJob { name: String, hint: String },
     #[error(transparent)]
     Client(#[from] client::ClientError),
     #[error(transparent)]
@@ -77,7 +79,7 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
     let source = || source(config, std::env::var_os("CONTAINERPILOT"));
     let control = |source: Result<Source, Failure>| {
         let spec = load(&source?, &[], &environment)?.spec;
-        spec.control.map(|control| control.socket).ok_or(Failure::NoControl)
+        spec.control.map(|control| where_it_answers(&control)).ok_or(Failure::NoControl)
     };
     match command {
         Command::Help => print(io::stderr(), &cli::usage()),
@@ -143,8 +145,10 @@ fn understood<T: serde::de::DeserializeOwned>(answer: &[u8]) -> Result<T, Failur
 fn answered(query: &Query, socket: &Path) -> Result<u8, Failure> {
     let status = || understood::<views::Status>(&client::status(query, socket)?);
     let find = |status: views::Status, name: &str| {
+        let hint = nearest(name, status.jobs.iter().map(|job| job.name.as_str()));
+        let hint = hint.map(|name| format!(", perhaps `{name}`")).unwrap_or_default();
         let job = status.jobs.into_iter().find(|job| job.name == name);
-        job.ok_or_else(|| Failure::NoJob(name.to_owned()))
+        job.ok_or_else(|| Failure::NoJob { name: name.to_owned(), hint })
     };
     match query {
         Query::Status { json, watch: false } => {
@@ -178,6 +182,14 @@ fn answered(query: &Query, socket: &Path) -> Result<u8, Failure> {
             return Ok(if ill.is_empty() { 0 } else { FAILED });
         }
         Query::Events => client::events(socket, |event| writeln!(io::stdout(), "{event}"))?,
+        Query::Logs { job, follow } => client::logs(job, *follow, socket, |line| match views::said(line) {
+            Some(views::Said::Line { msg }) => writeln!(io::stdout(), "{msg}"),
+            Some(views::Said::Lost { lost }) => {
+                print(io::stderr(), &format!("{lost} lines are missing here: they were not taken fast enough\n"));
+                Ok(())
+            }
+            None => Ok(()),
+        })?,
     }
     Ok(0)
 }

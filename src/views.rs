@@ -10,6 +10,7 @@ pub struct Status {
     /// In the config's order.
     pub jobs: Vec<Job>,
     watches: Vec<Watch>,
+    telemetry: Option<Service>,
 }
 
 /// A job, as far as it is shown.
@@ -24,9 +25,22 @@ pub struct Job {
     last_exit: Option<Exit>,
     health: String,
     checked: bool,
+    service: Option<Service>,
     waiting_for: Option<String>,
     /// Why it is in its state, in a sentence.
     pub explanation: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Service {
+    name: String,
+    registration: Registration,
+}
+
+#[derive(Debug, Deserialize)]
+struct Registration {
+    state: String,
+    error: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,6 +53,27 @@ struct Exit {
 struct Watch {
     name: String,
     instances: Option<usize>,
+}
+
+/// A line of `/v3/logs/{name}`.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub enum Said {
+    /// What a job wrote.
+    Line {
+        /// Without its newline.
+        msg: String,
+    },
+    /// So many lines are missing here.
+    Lost {
+        /// How many.
+        lost: u64,
+    },
+}
+
+/// What a line of `/v3/logs/{name}` says; some say nothing.
+pub fn said(line: &str) -> Option<Said> {
+    serde_json::from_str(line).ok()
 }
 
 /// `/v3/reload?dry-run`
@@ -89,11 +124,15 @@ impl Job {
 impl Status {
     /// A table of all jobs.
     pub fn table(&self) -> String {
-        let mut rows =
-            vec![["JOB", "STATE", "FOR", "PID", "RESTARTS", "HEALTH", "LAST EXIT", "WAITS FOR"].map(str::to_owned)];
+        let mut heads = vec!["JOB", "STATE", "FOR", "PID", "RESTARTS", "HEALTH", "LAST EXIT", "WAITS FOR"];
+        let has_services = self.jobs.iter().any(|job| job.service.is_some());
+        if has_services {
+            heads.push("SERVICE");
+        }
+        let mut rows = vec![heads.into_iter().map(str::to_owned).collect()];
         rows.extend(self.jobs.iter().map(|job| {
             let dash = || "-".to_owned();
-            [
+            let mut row = vec![
                 job.name.clone(),
                 job.state.clone(),
                 duration(job.since_seconds),
@@ -102,16 +141,28 @@ impl Status {
                 job.health.clone(),
                 job.last_exit.as_ref().map_or_else(dash, |exit| exit.reason.clone()),
                 job.waiting_for.clone().unwrap_or_else(dash),
-            ]
+            ];
+            if has_services {
+                row.push(job.service.as_ref().map_or_else(dash, |service| service.registration.state.clone()));
+            }
+            row
         }));
         let mut text = aligned(&rows);
         if !self.watches.is_empty() {
-            let mut rows = vec![["WATCH".to_owned(), "INSTANCES".to_owned()]];
+            let mut rows = vec![vec!["WATCH".to_owned(), "INSTANCES".to_owned()]];
             rows.extend(self.watches.iter().map(|watch| {
-                [watch.name.clone(), watch.instances.map_or_else(|| "?".to_owned(), |count| count.to_string())]
+                vec![watch.name.clone(), watch.instances.map_or_else(|| "?".to_owned(), |count| count.to_string())]
             }));
             text.push('\n');
             text.push_str(&aligned(&rows));
+        }
+        let services = self.jobs.iter().filter_map(|job| job.service.as_ref()).chain(&self.telemetry);
+        let failing = services.filter_map(|service| Some((&service.name, service.registration.error.as_ref()?)));
+        let lines: String = failing
+            .map(|(name, error)| format!("The registration of {} fails: {}\n", harmless(name), harmless(error)))
+            .collect();
+        if !lines.is_empty() {
+            text.push_str(&format!("\n{lines}"));
         }
         if self.maintenance {
             text.push_str("\nIn maintenance: services are not registered, and no checks run.\n");
@@ -123,15 +174,19 @@ impl Status {
     }
 }
 
-/// Columns as wide as they must be. Control characters would move the cursor, so they are shown as `?`.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let shown =
-        |cell: &String| cell.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect::<String>();
+/// Control characters would move the cursor, so they are shown as `?`.
+fn harmless(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+}
+
+/// Columns as wide as they must be; all rows have as many cells.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> =
-        (0..N).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
-    let line = |row: &[String; N]| {
+        (0..columns).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
         let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", shown(cell), width = *width)).collect();
+            row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", harmless(cell), width = *width)).collect();
         format!("{}\n", cells.join("  ").trim_end())
     };
     rows.iter().map(line).collect()
@@ -171,10 +226,17 @@ mod tests {
             ),
             job("e\u{1b}vil", serde_json::json!({"last_exit": {"status": 3, "reason": "exit status 3"}})),
         ];
-        let status = Status { maintenance: false, ending: false, jobs, watches: vec![] };
+        let status = Status { maintenance: false, ending: false, jobs, watches: vec![], telemetry: None };
         let table = "JOB    STATE    FOR  PID  RESTARTS  HEALTH   LAST EXIT      WAITS FOR\n\
                      app    waiting  41s  -    0         unknown  -              db healthy\n\
                      e?vil  running  1s   7    0         unknown  exit status 3  -\n";
+        assert_eq!(status.table(), table);
+        let registration = serde_json::json!({"state": "failing", "error": "403: Permission\ndenied"});
+        let jobs = vec![job("app", serde_json::json!({"service": {"name": "app", "registration": registration}}))];
+        let status = Status { maintenance: false, ending: false, jobs, watches: vec![], telemetry: None };
+        let table = "JOB  STATE    FOR  PID  RESTARTS  HEALTH   LAST EXIT  WAITS FOR  SERVICE\n\
+                     app  running  1s   7    0         unknown  -          -          failing\n\n\
+                     The registration of app fails: 403: Permission?denied\n";
         assert_eq!(status.table(), table);
     }
 

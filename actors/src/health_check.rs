@@ -10,8 +10,8 @@ use slog::{Logger, error, o, warn};
 use crate::event::{Event, EventCode, Owner, RunEnd, RunId, Source};
 use crate::guard::PanicGuard;
 use crate::messages::{
-    BusCommand, CheckCommand, CheckReport, CheckStatus, CheckStatusQuery, GroupSignal, Launch, ReaperCommand, RunFact,
-    RunReport,
+    BusCommand, CheckCommand, CheckReport, CheckStatus, CheckStatusQuery, GroupSignal, LastWords, Launch,
+    ReaperCommand, RunFact, RunReport,
 };
 use crate::policy::health::{Action, CheckPolicy, Timer};
 use crate::policy::job::Checked;
@@ -54,7 +54,7 @@ impl HealthCheckActor {
     ) -> Self {
         let launch = |exec| {
             let (env, output) = (job.env.clone().into(), health.output.clone());
-            Arc::new(Launch { env, output, tells_last_words: true, ..Launch::new(exec) })
+            Arc::new(Launch { env, output, last_words: LastWords::OfAny, ..Launch::new(exec) })
         };
         let owner = Owner::Check(job.name.clone());
         Self {

@@ -54,7 +54,9 @@ pub struct JobActor {
     log: Logger,
     pid: Option<i32>,
     runs: u64,
-    last_end: Option<RunEnd>,
+    last_end: Option<(RunId, RunEnd)>,
+    /// What a run wrote last that failed; may come before its end does.
+    last_words: Option<(RunId, String)>,
     /// At most one for each status and signal, so bounded.
     ends: BTreeMap<String, u64>,
     began: Option<Instant>,
@@ -97,6 +99,7 @@ impl JobActor {
             pid: None,
             runs: 0,
             last_end: None,
+            last_words: None,
             ends: BTreeMap::new(),
             began: None,
             last_check: None,
@@ -229,7 +232,7 @@ impl Handler<RunReport> for JobActor {
 
     fn handle(&mut self, report: RunReport, ctx: &mut Self::Context) {
         match report.fact {
-            RunFact::Said(_) => {}
+            RunFact::Said(words) => self.last_words = Some((report.run, words)),
             RunFact::Printed(text) => self.printed = Some(text),
             RunFact::Started(pid) => {
                 self.pid = Some(pid);
@@ -238,8 +241,8 @@ impl Handler<RunReport> for JobActor {
             RunFact::Ended(end) => {
                 self.pid = None;
                 *self.ends.entry(end_word(&end)).or_default() += 1;
-                self.last_end = Some(end.clone());
                 self.record(&end);
+                self.last_end = Some((report.run, end.clone()));
                 let random = self.random.fraction();
                 self.ask(ctx, |policy| policy.ended(report.run, end, timers::now(), random));
             }
@@ -288,6 +291,8 @@ impl Handler<JobStatusQuery> for JobActor {
     type Result = JobStatus;
 
     fn handle(&mut self, _query: JobStatusQuery, _ctx: &mut Self::Context) -> JobStatus {
+        let (last_run, last_end) = self.last_end.clone().unzip();
+        let last_words = self.last_words.clone().filter(|(run, _)| Some(*run) == last_run);
         JobStatus {
             name: self.name.clone(),
             state: self.policy.state(),
@@ -298,7 +303,8 @@ impl Handler<JobStatusQuery> for JobActor {
             uptime: self.pid.and(self.began).map(|began| began.elapsed()),
             failures_in_a_row: self.policy.failures_in_a_row(),
             last_check: self.last_check.clone().map(|(checked, at)| (checked, at.elapsed())),
-            last_end: self.last_end.clone(),
+            last_end,
+            last_words: last_words.map(|(_, words)| words).unwrap_or_default(),
             since: self.since.elapsed(),
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{self, Poll};
 
 use actix::prelude::*;
 use serde::Serialize;
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::event::Event;
 use crate::guard::PanicGuard;
+use crate::http::Source;
 use crate::messages::{Follow, Followed};
 use crate::output::stamp_nanos;
 
@@ -67,6 +69,12 @@ impl Journal {
         }
         self.viewers.push(viewer);
         frames
+    }
+}
+
+impl Source for Followed {
+    fn poll_append(&mut self, cx: &mut task::Context<'_>, piece: &mut Vec<u8>) -> Poll<bool> {
+        self.0.poll_recv(cx).map(|frame| frame.inspect(|frame| piece.extend_from_slice(frame)).is_some())
     }
 }
 

@@ -9,6 +9,8 @@ pub mod catalog;
 pub mod consul_agent;
 pub mod control;
 pub mod duration;
+#[cfg(feature = "etcd")]
+pub mod etcd_agent;
 pub mod event;
 pub mod guard;
 pub mod health_check;
@@ -17,6 +19,7 @@ pub mod job;
 pub mod journal;
 pub mod messages;
 pub mod metrics;
+pub mod nearest;
 pub mod output;
 pub mod overview;
 pub mod policy;

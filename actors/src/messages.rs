@@ -1,5 +1,6 @@
 //! What crosses from one actor to another: commands, facts and queries. Plain values and recipients, no policy.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixListener;
@@ -16,6 +17,7 @@ use crate::metrics::Histogram;
 use crate::policy::contact::Contact;
 use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State, Surroundings};
 use crate::policy::reload::Diff;
+use crate::policy::service::Registration;
 use crate::policy::watch::Instance;
 use crate::spec::{ControlSpec, Exec, MetricSpec, OutputSpec, ServiceSpec, StartRule, Stdin};
 
@@ -63,8 +65,8 @@ pub struct Launch {
     pub env: Arc<[(OsString, Option<OsString>)]>,
     /// What becomes of its output.
     pub output: OutputSpec,
-    /// Whether its last words are to be reported, unless they are raw.
-    pub tells_last_words: bool,
+    /// What it is to report of its last words, unless they are raw.
+    pub last_words: LastWords,
     /// Where its stdin comes from.
     pub stdin: Stdin,
     /// Whether its stdout is a value, to be reported whole, and its stderr is ours.
@@ -80,12 +82,21 @@ impl Launch {
             exec,
             env: [].into(),
             output: OutputSpec::default(),
-            tells_last_words: false,
+            last_words: LastWords::OfFailure,
             stdin: Stdin::Empty,
             prints_value: false,
             pid_variables: Vec::new(),
         }
     }
+}
+
+/// Which last words of a run are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastWords {
+    /// Those to either stream, however it ended.
+    OfAny,
+    /// Those to stderr, if it failed.
+    OfFailure,
 }
 
 /// What the reaper does. Commands for runs that have ended are ignored.
@@ -430,6 +441,8 @@ pub struct JobStatus {
     pub last_check: Option<(Checked, Duration)>,
     /// How its last run ended.
     pub last_end: Option<RunEnd>,
+    /// If that failed, the last lines that it wrote to stderr, unless they are raw; they come a moment after the end.
+    pub last_words: String,
     /// How long it has been in its state.
     pub since: Duration,
 }
@@ -462,10 +475,23 @@ pub struct Overview {
     pub watches: Vec<WatchEntry>,
     /// The service of the metrics port, if there is one.
     pub telemetry: Option<ServiceSpec>,
+    /// Where services are registered.
+    pub catalog: CatalogEntry,
     /// Whether the process is in maintenance.
     pub maintenance: bool,
     /// Whether everything is about to end.
     pub ending: bool,
+}
+
+/// A catalog, and whom to ask about it.
+#[derive(Clone, Debug)]
+pub enum CatalogEntry {
+    /// The config names none.
+    NotConfigured,
+    /// It cannot be asked as configured; why.
+    Unusable(String),
+    /// It is there.
+    Known(Recipient<CatalogStatusQuery>),
 }
 
 /// A watch, and whom to ask about it.
@@ -486,8 +512,12 @@ pub struct JobEntry {
     pub start: StartRule,
     /// Whether its end ends everything.
     pub main: bool,
+    /// Whether its output goes to ours as it is.
+    pub raw: bool,
     /// Whether it is checked.
     pub checked: bool,
+    /// See `raw`: that of its checks.
+    pub raw_checks: bool,
     /// Its service, if it is one.
     pub service: Option<ServiceSpec>,
     /// Knows its state; nobody while it has stopped to be started anew.
@@ -526,12 +556,16 @@ pub struct AddressChanged(pub JobName, pub IpAddr);
 #[rtype(result = "()")]
 pub struct CatalogFinished;
 
-/// How a request to the catalog went, for those who keep the log of its outages.
+/// How a request to the catalog went, for those who keep the log of its outages, and count.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct CatalogContact {
     /// Whose request: a service, or a watch as `watch.NAME`.
     pub who: String,
+    /// What was asked, in a word of ours.
+    pub operation: &'static str,
+    /// How long it took, if it was to be answered at once.
+    pub took: Option<Duration>,
     /// How it went.
     pub contact: Contact,
     /// Why it failed; empty if it did not.
@@ -540,14 +574,49 @@ pub struct CatalogContact {
 
 impl CatalogContact {
     /// From what became of a request.
-    pub fn new(who: &str, error: Option<&RequestError>) -> Self {
+    pub fn new(who: &str, operation: &'static str, took: Option<Duration>, error: Option<&RequestError>) -> Self {
         let contact = match error {
             None => Contact::Good,
             Some(error) if error.is_refusal() => Contact::Refused,
             Some(_) => Contact::Lost,
         };
-        Self { who: who.to_owned(), contact, reason: error.map(RequestError::to_string).unwrap_or_default() }
+        let reason = error.map(RequestError::to_string).unwrap_or_default();
+        Self { who: who.to_owned(), operation, took, contact, reason }
     }
+}
+
+/// What the actor of a catalog knows.
+#[derive(Debug, Message)]
+#[rtype(result = "CatalogStatus")]
+pub struct CatalogStatusQuery;
+
+/// What the actor of a catalog knows.
+#[derive(Clone, Debug, MessageResponse)]
+pub struct CatalogStatus {
+    /// The catalog's name.
+    pub catalog: &'static str,
+    /// How the registration of each service stands.
+    pub services: HashMap<JobName, ServiceStatus>,
+    /// Its requests so far, by operation, those of watches included.
+    pub requests: BTreeMap<&'static str, RequestCounts>,
+}
+
+/// How the registration of a service stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceStatus {
+    /// What the catalog has of it, as far as we know.
+    pub registration: Registration,
+    /// Why its last request failed, if it did.
+    pub error: Option<String>,
+}
+
+/// How requests to a catalog went.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RequestCounts {
+    /// How long they took, but for those that wait for news.
+    pub durations: Histogram,
+    /// How many failed.
+    pub errors: u64,
 }
 
 /// Stop watching: whatever is under way is dropped.

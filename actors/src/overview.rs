@@ -6,7 +6,8 @@ use actix::prelude::*;
 
 use crate::event::WatchName;
 use crate::messages::{
-    CheckStatus, CheckStatusQuery, JobEntry, JobStatus, JobStatusQuery, Overview, OverviewQuery, WatchStatusQuery,
+    CatalogEntry, CatalogStatus, CatalogStatusQuery, CheckStatus, CheckStatusQuery, JobEntry, JobStatus,
+    JobStatusQuery, Overview, OverviewQuery, WatchStatusQuery,
 };
 use crate::policy::job::{Health, State};
 
@@ -33,12 +34,33 @@ pub struct Report {
     pub jobs: Vec<JobReport>,
     /// In the config's order: a watch, and how many instances it has seen last, if it ever had an answer.
     pub watches: Vec<(WatchName, Option<usize>)>,
+    /// What is known of registrations.
+    pub catalog: CatalogReport,
+}
+
+/// A catalog as it is.
+#[derive(Debug)]
+pub enum CatalogReport {
+    /// The config names none.
+    NotConfigured,
+    /// It cannot be asked as configured; why.
+    Unusable(String),
+    /// Its actor does not answer.
+    Silent,
+    /// What its actor says.
+    Known(CatalogStatus),
 }
 
 /// Nobody has said in time how things are.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("no answer in time")]
 pub struct NoAnswer;
+
+/// What the config says of all jobs.
+pub async fn entries(supervisor: &Recipient<OverviewQuery>) -> Result<Vec<JobEntry>, NoAnswer> {
+    let overview = actix::clock::timeout(PATIENCE, supervisor.send(OverviewQuery)).await;
+    Ok(overview.map_err(|_| NoAnswer)?.map_err(|_| NoAnswer)?.jobs)
+}
 
 /// Asks the supervisor, and then all jobs at the same time.
 pub async fn report(
@@ -57,6 +79,11 @@ pub async fn report(
                 (entry, status, checks)
             })
             .collect();
+        let catalog = match &overview.catalog {
+            CatalogEntry::NotConfigured => Err(CatalogReport::NotConfigured),
+            CatalogEntry::Unusable(reason) => Err(CatalogReport::Unusable(reason.clone())),
+            CatalogEntry::Known(catalog) => Ok(catalog.send(CatalogStatusQuery)),
+        };
         let mut jobs = Vec::with_capacity(asked.len());
         for (entry, status, checks) in asked {
             // An actor that has ended meanwhile has nothing to say.
@@ -82,7 +109,11 @@ pub async fn report(
             };
             watches.push((name, status.and_then(|status| Some(status.instances?.len()))));
         }
-        Ok(Report { overview, jobs, watches })
+        let catalog = match catalog {
+            Ok(asked) => asked.await.map_or(CatalogReport::Silent, CatalogReport::Known),
+            Err(unasked) => unasked,
+        };
+        Ok(Report { overview, jobs, watches, catalog })
     };
     actix::clock::timeout(PATIENCE, all).await.unwrap_or(Err(NoAnswer))
 }

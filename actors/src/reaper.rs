@@ -2,11 +2,13 @@
 //!
 //! Spawning and reaping happen on one thread, in one actor, so no exit can be missed or taken for another's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -15,8 +17,8 @@ use tokio::sync::oneshot;
 
 use crate::event::{Owner, RunEnd, RunId};
 use crate::guard::PanicGuard;
-use crate::messages::{AllEnded, GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
-use crate::output::{Captured, Pump};
+use crate::messages::{AllEnded, GroupSignal, LastWords, Launch, ReaperCommand, RunFact, RunReport};
+use crate::output::{Asked, Captured, Pump, Stream};
 use crate::reading;
 use crate::spec::Stdin;
 use crate::sys::{self, Children, Errno, Streams};
@@ -25,6 +27,11 @@ use crate::sys::{self, Children, Errno, Streams};
 const SWEEP: Duration = Duration::from_millis(20);
 /// How many times: one in an uninterruptible sleep must not keep us for ever.
 const SWEEPS: u32 = 100;
+/// So many runs of one owner may come before the pump has looked at any of them. The reader of the log stands still then,
+/// and each run leaves two pipes behind that nobody empties: without an end to that, there are no descriptors left.
+const MOST_UNREAD: usize = 8;
+/// How soon it is looked again whether the log is read.
+const READ_AGAIN: Duration = Duration::from_millis(100);
 
 /// The environment of children: each variable as `NAME=value`, by name.
 #[derive(Debug, Default)]
@@ -103,11 +110,35 @@ struct Running {
     run: RunId,
     report: Recipient<RunReport>,
     captured: bool,
-    tells_last_words: bool,
+    last_words: LastWords,
     pid_variables: Vec<OsString>,
     stdin: Stdin,
     /// Reads what it prints, and reports its end after that.
     reading: Option<oneshot::Sender<RunReport>>,
+}
+
+/// A run that is to begin.
+#[derive(Debug)]
+struct Start {
+    owner: Owner,
+    run: RunId,
+    launch: Arc<Launch>,
+    report: Recipient<RunReport>,
+}
+
+/// Runs of one owner that the pump has not looked at.
+#[derive(Debug, Default)]
+struct Unread {
+    /// Each of them has one.
+    token: Arc<()>,
+    /// Whether it has been said what becomes of more of them.
+    told: bool,
+}
+
+impl Unread {
+    fn is_full(&self) -> bool {
+        Arc::strong_count(&self.token) > MOST_UNREAD
+    }
 }
 
 /// See the module.
@@ -118,6 +149,9 @@ pub struct Reaper {
     pump: Pump,
     by_pid: HashMap<i32, Running>,
     pids: HashMap<(Owner, RunId), i32>,
+    unread: HashMap<Owner, Unread>,
+    /// Runs of jobs that begin once the log is read.
+    held_back: VecDeque<Start>,
     ending: Option<(Recipient<AllEnded>, u32)>,
     log: Logger,
     _guard: Option<PanicGuard>,
@@ -127,11 +161,59 @@ impl Reaper {
     /// No process yet. `nothing` is /dev/null, the stdin of every child.
     pub fn new(environment: Environment, nothing: File, pump: Pump, log: Logger, guard: Option<PanicGuard>) -> Self {
         let (by_pid, pids) = (HashMap::new(), HashMap::new());
-        Self { environment, nothing, pump, by_pid, pids, ending: None, log, _guard: guard }
+        let (unread, held_back) = (HashMap::new(), VecDeque::new());
+        Self { environment, nothing, pump, by_pid, pids, unread, held_back, ending: None, log, _guard: guard }
     }
 
-    fn spawn(&mut self, owner: Owner, run: RunId, launch: &Launch, report: Recipient<RunReport>) {
-        match self.try_spawn(&owner, run, launch) {
+    fn start(&mut self, start: Start, ctx: &mut Context<Self>) {
+        let unread = self.unread.entry(start.owner.clone()).or_default();
+        if start.launch.output.raw || start.launch.prints_value || !unread.is_full() {
+            unread.told = false;
+            let token = unread.token.clone();
+            return self.spawn(start, Some(token));
+        }
+        let is_news = !std::mem::replace(&mut unread.told, true);
+        match &start.owner {
+            Owner::Job(name) => {
+                if is_news {
+                    warn!(self.log, "{} waits with its next run until the log is read", name);
+                }
+                if self.held_back.is_empty() {
+                    ctx.run_later(READ_AGAIN, Self::start_held_back);
+                }
+                self.held_back.push_back(start);
+            }
+            // A service must not become unhealthy for want of somebody who reads the log.
+            Owner::Check(_) => {
+                if is_news {
+                    warn!(self.log, "the output of {} is lost until the log is read", start.owner);
+                }
+                self.spawn(start, None);
+            }
+        }
+    }
+
+    fn start_held_back(&mut self, ctx: &mut Context<Self>) {
+        for start in std::mem::take(&mut self.held_back) {
+            self.start(start, ctx);
+        }
+    }
+
+    /// A run that was held back never begins.
+    fn call_off(&mut self, owner: &Owner, run: RunId) {
+        let is_it = |start: &Start| start.owner == *owner && start.run == run;
+        let Some(start) = self.held_back.iter().position(is_it).and_then(|at| self.held_back.remove(at)) else {
+            return;
+        };
+        let reason = "stopped before the log was read".into();
+        start.report.do_send(RunReport { run, fact: RunFact::Ended(RunEnd::NotStarted { code: 126, reason }) });
+    }
+
+    /// With a token its output is read, unless it is raw.
+    fn spawn(&mut self, start: Start, token: Option<Arc<()>>) {
+        let Start { owner, run, launch, report } = start;
+        let captured = !launch.output.raw && !launch.prints_value && token.is_some();
+        match self.try_spawn(&owner, run, &launch, token) {
             Ok((pid, value)) => {
                 debug!(self.log, "process started"; "owner" => %owner, "run" => run.0, "process" => pid);
                 for variable in &launch.pid_variables {
@@ -141,12 +223,11 @@ impl Reaper {
                     sys::put_into_foreground(pid);
                 }
                 self.pids.insert((owner.clone(), run), pid);
-                let captured = !launch.output.raw && !launch.prints_value;
                 let reading = value.map(|value| reading::start(value, run, report.clone()));
                 report.do_send(RunReport { run, fact: RunFact::Started(pid) });
-                let tells_last_words = launch.tells_last_words;
-                let (pid_variables, stdin) = (launch.pid_variables.clone(), launch.stdin);
-                let running = Running { owner, run, report, captured, tells_last_words, pid_variables, stdin, reading };
+                let (last_words, pid_variables, stdin) =
+                    (launch.last_words, launch.pid_variables.clone(), launch.stdin);
+                let running = Running { owner, run, report, captured, last_words, pid_variables, stdin, reading };
                 self.by_pid.insert(pid, running);
             }
             Err(error) => {
@@ -157,7 +238,13 @@ impl Reaper {
     }
 
     /// The pid, and where to read the value that it prints, if it does.
-    fn try_spawn(&self, owner: &Owner, run: RunId, launch: &Launch) -> Result<(i32, Option<OwnedFd>), SpawnError> {
+    fn try_spawn(
+        &self,
+        owner: &Owner,
+        run: RunId,
+        launch: &Launch,
+        token: Option<Arc<()>>,
+    ) -> Result<(i32, Option<OwnedFd>), SpawnError> {
         let shown = || launch.exec.program.to_string_lossy().into_owned();
         let refused = |errno| SpawnError::Refused { program: shown(), errno };
         let c_string = |text: &OsString| CString::new(text.as_bytes()).map_err(|_| SpawnError::Nul(shown()));
@@ -176,6 +263,13 @@ impl Reaper {
             let streams = Streams { stdin, stdout: None, stderr: None };
             return sys::spawn(&program, &args, &env, &streams).map(|pid| (pid, None)).map_err(refused);
         }
+        let Some(token) = token else {
+            let refused_open = |cause: io::Error| refused(Errno::from_raw(cause.raw_os_error().unwrap_or_default()));
+            let nowhere = OpenOptions::new().write(true).open("/dev/null").map_err(refused_open)?;
+            let stdout = Some(nowhere.as_fd());
+            let streams = Streams { stdin, stdout, stderr: stdout };
+            return sys::spawn(&program, &args, &env, &streams).map(|pid| (pid, None)).map_err(refused);
+        };
         let (stdout, child_stdout) = sys::output_pipe().map_err(refused)?;
         if launch.prints_value {
             let streams = Streams { stdin, stdout: Some(child_stdout.as_fd()), stderr: None };
@@ -185,8 +279,8 @@ impl Reaper {
         let (stderr, child_stderr) = sys::output_pipe().map_err(refused)?;
         let streams = Streams { stdin, stdout: Some(child_stdout.as_fd()), stderr: Some(child_stderr.as_fd()) };
         let pid = sys::spawn(&program, &args, &env, &streams).map_err(refused)?;
-        let (output, keeps_last_words) = (launch.output.clone(), launch.tells_last_words);
-        let captured = Captured { owner: owner.clone(), run, pid, stdout, stderr, output, keeps_last_words };
+        let output = launch.output.clone();
+        let captured = Captured { owner: owner.clone(), run, pid, stdout, stderr, output, token };
         if let Err(errno) = self.pump.attach(captured) {
             warn!(self.log, "cannot read the output of {}: {}", owner, sys::describe(errno));
         }
@@ -257,18 +351,23 @@ impl Reaper {
             let Some(running) = running else { continue };
             debug!(self.log, "process ended"; "owner" => %running.owner, "process" => ended.pid, "exit" => %ended.exit);
             self.forget(&running, ended.pid);
-            match (running.captured, running.tells_last_words) {
-                (true, true) => {
-                    self.pump.ended_with_last_words(running.owner, running.run, running.report.clone());
+            let Running { owner, run, report, captured, last_words, reading, .. } = running;
+            if captured {
+                let stream = match last_words {
+                    LastWords::OfAny => Some(None),
+                    LastWords::OfFailure => (!ended.exit.is_success()).then_some(Some(Stream::Stderr)),
+                };
+                let report = report.clone();
+                match stream {
+                    Some(stream) => self.pump.ended_and_said(owner, run, Asked { pid: ended.pid, stream, report }),
+                    None => self.pump.ended(owner, run),
                 }
-                (true, false) => self.pump.ended(running.owner, running.run),
-                (false, _) => {}
             }
-            let report = RunReport { run: running.run, fact: RunFact::Ended(RunEnd::Exited(ended.exit)) };
-            match running.reading {
+            let end = RunReport { run, fact: RunFact::Ended(RunEnd::Exited(ended.exit)) };
+            match reading {
                 // If it is gone, so is whoever wanted to know.
-                Some(reading) => drop(reading.send(report)),
-                None => running.report.do_send(report),
+                Some(reading) => drop(reading.send(end)),
+                None => report.do_send(end),
             }
         }
     }
@@ -288,12 +387,17 @@ impl Reaper {
 
     /// Kills the runs of an owner whose actor is gone.
     fn disown(&mut self, owner: &Owner) {
+        self.unread.remove(owner);
+        self.held_back.retain(|start| start.owner != *owner);
         let runs: Vec<(RunId, i32)> =
             self.pids.iter().filter(|((whose, _), _)| whose == owner).map(|((_, run), pid)| (*run, *pid)).collect();
         for (run, pid) in runs {
             self.signal(owner.clone(), run, GroupSignal::Kill);
             if let Some(running) = self.by_pid.remove(&pid) {
                 self.forget(&running, pid);
+                if running.captured {
+                    self.pump.ended(owner.clone(), run);
+                }
             }
         }
     }
@@ -325,9 +429,21 @@ impl Handler<ReaperCommand> for Reaper {
 
     fn handle(&mut self, command: ReaperCommand, ctx: &mut Self::Context) {
         match command {
-            ReaperCommand::Spawn { owner, run, launch, report } => self.spawn(owner, run, &launch, report),
-            ReaperCommand::SignalGroup { owner, run, signal } => self.signal(owner, run, signal),
-            ReaperCommand::SignalProcess { owner, run, signal } => self.signal_process(owner, run, signal),
+            ReaperCommand::Spawn { owner, run, launch, report } => {
+                self.start(Start { owner, run, launch, report }, ctx);
+            }
+            ReaperCommand::SignalGroup { owner, run, signal } => {
+                if matches!(signal, GroupSignal::Terminate | GroupSignal::Kill) {
+                    self.call_off(&owner, run);
+                }
+                self.signal(owner, run, signal);
+            }
+            ReaperCommand::SignalProcess { owner, run, signal } => {
+                if signal == sys::TERMINATE {
+                    self.call_off(&owner, run);
+                }
+                self.signal_process(owner, run, signal);
+            }
             ReaperCommand::PutEnv(changes) => {
                 for (name, value) in changes {
                     self.environment.put(name, value);
@@ -342,6 +458,7 @@ impl Handler<ReaperCommand> for Reaper {
                 }
             }
             ReaperCommand::EndAll(done) => {
+                self.held_back.clear();
                 self.ending = Some((done, 0));
                 self.sweep(ctx);
             }

@@ -452,6 +452,18 @@ pub struct WatchSpec {
 pub enum CatalogSpec {
     /// Consul.
     Consul(ConsulSpec),
+    /// etcd.
+    Etcd(EtcdSpec),
+}
+
+impl CatalogSpec {
+    /// Its field in a config.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Consul(_) => "consul",
+            Self::Etcd(_) => "etcd",
+        }
+    }
 }
 
 /// How to reach Consul. Debug output leaves the token out.
@@ -478,6 +490,54 @@ impl std::fmt::Debug for ConsulSpec {
             .field("token_file", &self.token_file)
             .field("tls", &self.tls)
             .finish()
+    }
+}
+
+/// How to reach etcd.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EtcdSpec {
+    /// At least one; they are tried in this order.
+    pub endpoints: Vec<EtcdEndpoint>,
+    /// What all keys begin with, without a slash at the end.
+    pub prefix: String,
+    /// Which of its interfaces is spoken.
+    pub api: EtcdApi,
+    /// Who we are, if anybody asks.
+    pub login: Option<EtcdLogin>,
+    /// How TLS is done.
+    pub tls: TlsSpec,
+}
+
+/// Where a member of an etcd cluster listens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EtcdEndpoint {
+    /// `host:port`, `[v6]:port` or `unix:///path`, without a scheme.
+    pub address: String,
+    /// Whether to speak TLS.
+    pub https: bool,
+}
+
+/// An interface of etcd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EtcdApi {
+    /// Keys and directories, as ContainerPilot 2.7 wrote them.
+    Two,
+    /// Keys with leases.
+    Three,
+}
+
+/// A user of etcd. Debug output leaves the password out.
+#[derive(Clone, PartialEq)]
+pub struct EtcdLogin {
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for EtcdLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EtcdLogin").field("username", &self.username).finish_non_exhaustive()
     }
 }
 
@@ -594,6 +654,11 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// All of them.
+    pub const ALL: [LogFormat; 3] = [Self::Default, Self::Text, Self::Json];
+}
+
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogOutput {
@@ -603,6 +668,16 @@ pub enum LogOutput {
     Stderr,
     /// A file, appended to and reopened on SIGUSR1.
     File(PathBuf),
+}
+
+impl std::fmt::Display for LogOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::Stderr => f.write_str("stderr"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// Logging as configured at the top level.

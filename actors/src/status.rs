@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use crate::event::{Event, EventCode, Exit, RunEnd, Source};
-use crate::overview::{JobReport, Report};
+use crate::messages::{JobStatus, ServiceStatus};
+use crate::overview::{CatalogReport, JobReport, Report};
 use crate::policy::job::{Checked, State};
-use crate::spec::StartRule;
+use crate::policy::service::Registration;
+use crate::spec::{ServiceSpec, StartRule};
 
 /// How much of what a check says is told in a sentence.
 const LONGEST_LINE: usize = 200;
@@ -20,6 +22,8 @@ pub struct StatusBody {
     /// In the config's order.
     pub jobs: Vec<JobBody>,
     watches: Vec<WatchBody>,
+    /// The service that the telemetry port is.
+    telemetry: Option<ServiceBody>,
 }
 
 /// A job.
@@ -36,6 +40,8 @@ pub struct JobBody {
     runs: u64,
     restarts: u64,
     last_exit: Option<ExitBody>,
+    /// Whether its output goes to ours as it is, so that there are no lines of it.
+    raw: bool,
     /// Whether there is anything to be checked.
     checked: bool,
     /// In a word.
@@ -53,6 +59,8 @@ pub struct JobBody {
 struct ExitBody {
     status: u8,
     reason: String,
+    /// The last lines that it wrote to stderr, if it failed.
+    stderr: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,6 +79,13 @@ struct ServiceBody {
     address: String,
     port: u16,
     tags: Vec<String>,
+    registration: RegistrationBody,
+}
+
+#[derive(Debug, Serialize)]
+struct RegistrationBody {
+    state: &'static str,
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,6 +110,7 @@ impl StatusBody {
                 .iter()
                 .map(|(name, instances)| WatchBody { name: name.to_string(), instances: *instances })
                 .collect(),
+            telemetry: overview.telemetry.as_ref().map(|service| ServiceBody::new(service, &report.catalog)),
         }
     }
 }
@@ -112,9 +128,11 @@ impl JobBody {
             uptime_seconds: status.and_then(|status| Some(status.uptime?.as_secs_f64())),
             runs: status.map_or(0, |status| status.runs),
             restarts: status.map_or(0, |status| status.runs.saturating_sub(1)),
-            last_exit: status
-                .and_then(|status| status.last_end.as_ref())
-                .map(|end| ExitBody { status: end.code(), reason: end.to_string() }),
+            last_exit: status.and_then(|status| {
+                let end = status.last_end.as_ref()?;
+                Some(ExitBody { status: end.code(), reason: end.to_string(), stderr: status.last_words.clone() })
+            }),
+            raw: job.entry.raw,
             checked: job.entry.checked,
             health: job.health(report.overview.maintenance),
             check: status.and_then(|status| {
@@ -127,17 +145,85 @@ impl JobBody {
                     seconds_ago: ago.as_secs_f64(),
                 })
             }),
-            service: job.entry.service.as_ref().map(|service| ServiceBody {
-                name: service.name.clone(),
-                address: service.address.to_string(),
-                port: service.port,
-                tags: service.tags.clone(),
-            }),
+            service: job.entry.service.as_ref().map(|service| ServiceBody::new(service, &report.catalog)),
             starts: starts(&job.entry.start),
             depends_on: source_job(&job.entry.start),
             waiting_for: waits.then(|| awaited(&job.entry.start)),
             explanation: explain(job, report),
         }
+    }
+}
+
+impl ServiceBody {
+    fn new(service: &ServiceSpec, catalog: &CatalogReport) -> Self {
+        let standing = Standing::of(service, catalog);
+        Self {
+            name: service.name.clone(),
+            address: service.address.to_string(),
+            port: service.port,
+            tags: service.tags.clone(),
+            registration: RegistrationBody { state: standing.word(), error: standing.error().map(str::to_owned) },
+        }
+    }
+}
+
+/// How the registration of a service stands.
+#[derive(Clone, Copy, Debug)]
+enum Standing<'a> {
+    NotConfigured,
+    /// The catalog's actor does not answer.
+    Unknown,
+    Failing(&'a str),
+    Known(Registration),
+}
+
+impl<'a> Standing<'a> {
+    fn of(service: &ServiceSpec, catalog: &'a CatalogReport) -> Self {
+        match catalog {
+            CatalogReport::NotConfigured => Self::NotConfigured,
+            CatalogReport::Unusable(reason) => Self::Failing(reason),
+            CatalogReport::Silent => Self::Unknown,
+            CatalogReport::Known(status) => match status.services.get(&*service.name) {
+                Some(ServiceStatus { error: Some(error), .. }) => Self::Failing(error),
+                Some(service) => Self::Known(service.registration),
+                // Withdrawn, and gone.
+                None => Self::Known(Registration::Absent),
+            },
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "not configured",
+            Self::Unknown => "unknown",
+            Self::Failing(_) => "failing",
+            Self::Known(Registration::Absent) => "absent",
+            Self::Known(Registration::Pending) => "pending",
+            Self::Known(Registration::Registered) => "registered",
+            Self::Known(Registration::Leaving) => "leaving",
+        }
+    }
+
+    fn error(self) -> Option<&'a str> {
+        match self {
+            Self::Failing(error) => Some(error),
+            Self::NotConfigured | Self::Unknown | Self::Known(_) => None,
+        }
+    }
+
+    fn sentence(self) -> String {
+        let sentence = match self {
+            Self::NotConfigured => "there is no catalog to register it in",
+            Self::Unknown => "whether it is registered is not known",
+            Self::Failing(error) => {
+                return format!("its registration fails: {}", last_line(error).unwrap_or_default());
+            }
+            Self::Known(Registration::Absent) => "it is not registered",
+            Self::Known(Registration::Pending) => "it is being registered",
+            Self::Known(Registration::Registered) => "it is registered",
+            Self::Known(Registration::Leaving) => "it is being taken out of the catalog",
+        };
+        sentence.to_owned()
     }
 }
 
@@ -216,8 +302,10 @@ pub fn explain(job: &JobReport, report: &Report) -> String {
                 0 | 1 => String::new(),
                 runs => format!(", run {runs}"),
             };
-            let last = status.last_end.as_ref().map(|end| format!("; its last run ended: {end}")).unwrap_or_default();
-            format!("{name} runs{restarts}{health}{last}; {since}")
+            let last = end_in_words(status).map(|end| format!("; its last run ended: {end}")).unwrap_or_default();
+            let service = job.entry.service.as_ref().map(|service| Standing::of(service, &report.catalog).sentence());
+            let service = service.map(|sentence| format!("; {sentence}")).unwrap_or_default();
+            format!("{name} runs{restarts}{health}{service}{last}; {since}")
         }
         State::Pausing => {
             format!("{name} pauses before its next run, because its last one ended too soon{}; {since}", last_end(job))
@@ -235,12 +323,19 @@ pub fn explain(job: &JobReport, report: &Report) -> String {
 }
 
 fn last_end(job: &JobReport) -> String {
-    let end = job.status.as_ref().and_then(|status| status.last_end.as_ref());
-    match end {
-        Some(RunEnd::Exited(Exit::Status(0))) => ": its last run ended well".to_owned(),
-        Some(end) => format!(": its last run ended: {end}"),
-        None => String::new(),
+    let Some(status) = &job.status else { return String::new() };
+    match (&status.last_end, end_in_words(status)) {
+        (Some(RunEnd::Exited(Exit::Status(0))), _) => ": its last run ended well".to_owned(),
+        (_, Some(end)) => format!(": its last run ended: {end}"),
+        (_, None) => String::new(),
     }
+}
+
+/// How the last run ended, and what it said last if it failed.
+fn end_in_words(status: &JobStatus) -> Option<String> {
+    let end = status.last_end.as_ref()?;
+    let words = last_line(&status.last_words).map(|line| format!(" (stderr: {line})")).unwrap_or_default();
+    Some(format!("{end}{words}"))
 }
 
 /// What is the matter with the job that another one waits for.
@@ -295,13 +390,19 @@ mod tests {
 
     use super::*;
     use crate::event::{JobName, RunId};
-    use crate::messages::{CheckStatus, JobEntry, JobStatus, Overview};
+    use crate::messages::{CatalogEntry, CatalogStatus, CheckStatus, JobEntry, Overview};
     use crate::policy::job::Health;
 
     fn report(jobs: Vec<JobReport>) -> Report {
-        let overview =
-            Overview { jobs: Vec::new(), watches: Vec::new(), telemetry: None, maintenance: false, ending: false };
-        Report { overview, jobs, watches: Vec::new() }
+        let overview = Overview {
+            jobs: Vec::new(),
+            watches: Vec::new(),
+            telemetry: None,
+            catalog: CatalogEntry::NotConfigured,
+            maintenance: false,
+            ending: false,
+        };
+        Report { overview, jobs, watches: Vec::new(), catalog: CatalogReport::NotConfigured }
     }
 
     fn job(name: &str, start: StartRule, state: State) -> JobReport {
@@ -317,9 +418,20 @@ mod tests {
             failures_in_a_row: 0,
             last_check: None,
             last_end: None,
+            last_words: String::new(),
             since: Duration::from_secs(41),
         };
-        let entry = JobEntry { name, start, main: false, checked: false, service: None, job: None, check: None };
+        let entry = JobEntry {
+            name,
+            start,
+            main: false,
+            raw: false,
+            checked: false,
+            raw_checks: false,
+            service: None,
+            job: None,
+            check: None,
+        };
         JobReport { entry, status: Some(status), checks: None }
     }
 
@@ -355,13 +467,39 @@ mod tests {
 
     #[test]
     fn a_job_that_has_ended_is_explained_by_how() {
-        let ended = |end| {
+        let ended = |end, words: &str| {
             let mut job = job("a", StartRule::Never, State::Stopped);
-            job.status.as_mut().unwrap().last_end = Some(RunEnd::Exited(end));
+            let status = job.status.as_mut().unwrap();
+            (status.last_end, status.last_words) = (Some(RunEnd::Exited(end)), words.to_owned());
             sentence(job, vec![])
         };
-        assert_eq!(ended(Exit::Status(0)), "a has completed: its last run ended well; 41 s");
-        assert_eq!(ended(Exit::Signal(9)), "a has failed: its last run ended: signal: killed; 41 s");
+        assert_eq!(ended(Exit::Status(0), ""), "a has completed: its last run ended well; 41 s");
+        assert_eq!(ended(Exit::Signal(9), ""), "a has failed: its last run ended: signal: killed; 41 s");
+        let said = "a has failed: its last run ended: exit status 3 (stderr: no such file); 41 s";
+        assert_eq!(ended(Exit::Status(3), "trying\nno such file"), said);
+    }
+
+    #[test]
+    fn a_service_is_explained_by_how_its_registration_stands() {
+        let service = |standing| {
+            let mut web = job("web", StartRule::Once(Event::STARTUP), State::Running(RunId(1)));
+            web.entry.service = Some(crate::testing::service("web"));
+            explain(&web, &Report { catalog: standing, ..report(vec![]) })
+        };
+        let known = |registration, error: Option<&str>| {
+            let status = ServiceStatus { registration, error: error.map(str::to_owned) };
+            let services = [(JobName::new("web"), status)].into();
+            CatalogReport::Known(CatalogStatus { catalog: "consul", services, requests: Default::default() })
+        };
+        for (standing, sentence) in [
+            (CatalogReport::NotConfigured, "there is no catalog to register it in"),
+            (CatalogReport::Silent, "whether it is registered is not known"),
+            (CatalogReport::Unusable("no such file".into()), "its registration fails: no such file"),
+            (known(Registration::Registered, None), "it is registered"),
+            (known(Registration::Absent, Some("403: no")), "its registration fails: 403: no"),
+        ] {
+            assert_eq!(service(standing), format!("web runs; {sentence}; 41 s"));
+        }
     }
 
     #[test]

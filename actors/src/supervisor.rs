@@ -24,8 +24,8 @@ use crate::health_check::{HealthCheckActor, ReportTo};
 use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
 use crate::journal::Journal;
 use crate::messages::{
-    ActorId, ActorPanicked, AddressChanged, AllEnded, BusCommand, CatalogCommand, CatalogFinished, CheckCommand,
-    ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery,
+    ActorId, ActorPanicked, AddressChanged, AllEnded, BusCommand, CatalogCommand, CatalogEntry, CatalogFinished,
+    CheckCommand, ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, MetricCommand, Overview, OverviewQuery,
     ReaperCommand, Serves, StopWatching, SupervisorCommand, TelemetryCommand, WatchEntry,
 };
 use crate::metrics::Metrics;
@@ -110,6 +110,8 @@ pub struct Supervisor {
     core: Option<Core>,
     pick_address: PickAddress,
     catalog: Option<Catalog>,
+    /// Why there is none although one is configured.
+    unusable_catalog: Option<String>,
     addresses: Option<Addr<AddressWatcher>>,
     jobs: HashMap<JobName, Addr<JobActor>>,
     checks: HashMap<JobName, Addr<HealthCheckActor>>,
@@ -152,6 +154,7 @@ impl Supervisor {
             core: None,
             pick_address,
             catalog: None,
+            unusable_catalog: None,
             addresses: None,
             jobs: HashMap::new(),
             checks: HashMap::new(),
@@ -204,6 +207,7 @@ impl Supervisor {
             orders: ctx.address().recipient(),
             journal: core.journal.clone().recipient(),
             metrics: core.metrics.clone().recipient(),
+            pump: self.pump.clone(),
         };
         let guard = Self::guard(ActorId::Control, ctx);
         let control = ControlServer::new(spec, neighbours, self.log.clone(), guard);
@@ -217,6 +221,7 @@ impl Supervisor {
             bus: core.bus.clone().recipient(),
             journal: core.journal.clone().recipient(),
             metrics: core.metrics.clone().recipient(),
+            pump: self.pump.clone(),
         };
         let guard = Self::guard(ActorId::Telemetry, ctx);
         let serves = self.spec.telemetry.as_ref().filter(|_| self.init.is_open()).map(serves);
@@ -308,13 +313,15 @@ impl Supervisor {
 
     /// Without a catalog, or with one that cannot be asked, jobs run all the same.
     fn start_catalog(&mut self, inherited: bool, ctx: &Context<Self>) {
+        self.unusable_catalog = None;
         let Some(spec) = &self.spec.catalog else { return };
         let guard = Self::guard(ActorId::Catalog, ctx);
         let beginning = Beginning { maintenance: self.maintenance, inherited, log: &self.log, guard };
         let catalog = match Catalog::start(spec, beginning) {
             Ok(catalog) => catalog,
             Err(reason) => {
-                error!(self.log, "cannot ask the catalog, services are not registered"; "reason" => reason);
+                error!(self.log, "cannot ask the catalog, services are not registered"; "reason" => &reason);
+                self.unusable_catalog = Some(reason);
                 return;
             }
         };
@@ -623,7 +630,9 @@ impl Handler<OverviewQuery> for Supervisor {
             name: job.name.clone(),
             start: job.start.clone(),
             main: job.main,
+            raw: job.output.raw,
             checked: job.health.is_some(),
+            raw_checks: job.health.as_ref().is_some_and(|health| health.output.raw),
             service: job.service.clone(),
             job: self.jobs.get(&job.name).map(|job| job.clone().recipient()),
             check: self.checks.get(&job.name).map(|check| check.clone().recipient()),
@@ -636,6 +645,11 @@ impl Handler<OverviewQuery> for Supervisor {
             jobs: self.spec.jobs.iter().map(entry).collect(),
             watches: watches.collect(),
             telemetry: self.spec.telemetry.as_ref().map(|telemetry| telemetry.service.clone()),
+            catalog: match (&self.catalog, &self.unusable_catalog) {
+                (Some(catalog), _) => CatalogEntry::Known(catalog.status.clone()),
+                (None, Some(reason)) => CatalogEntry::Unusable(reason.clone()),
+                (None, None) => CatalogEntry::NotConfigured,
+            },
             maintenance: self.maintenance,
             ending: self.policy.is_closing(),
         }

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 
 use crate::event::{JobName, WatchName};
 use crate::spec::{
-    ConsulSpec, ControlSpec, Exec, HealthSpec, JobSpec, OutputSpec, ServiceSpec, Spec, TlsSpec, WatchSpec,
+    ConsulSpec, ControlSpec, EtcdApi, EtcdEndpoint, EtcdSpec, Exec, HealthSpec, JobSpec, OutputSpec, ServiceSpec, Spec,
+    TlsSpec, WatchSpec,
 };
 
 /// So many seconds.
@@ -75,6 +76,18 @@ pub fn watch(name: &str) -> WatchSpec {
 /// Consul at this address, without TLS and token.
 pub fn consul(address: &str) -> ConsulSpec {
     ConsulSpec { address: address.to_owned(), https: false, token: None, token_file: None, tls: TlsSpec::default() }
+}
+
+/// etcd at these addresses, by API 3, without TLS and user.
+pub fn etcd(addresses: &[String]) -> EtcdSpec {
+    let endpoints = addresses.iter().map(|address| EtcdEndpoint { address: address.clone(), https: false });
+    EtcdSpec {
+        endpoints: endpoints.collect(),
+        prefix: "/containerpilot".to_owned(),
+        api: EtcdApi::Three,
+        login: None,
+        tls: TlsSpec::default(),
+    }
 }
 
 /// A config of these jobs, with a window of one second.

@@ -1,6 +1,7 @@
 //! One actor per watch: asks the catalog when its policy says so, and tells everybody what has changed.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{Logger, debug, info, o, warn};
@@ -36,7 +37,6 @@ pub struct WatchActor {
     policy: WatchPolicy,
     neighbours: WatchNeighbours,
     timers: Timers<Timer>,
-    in_trouble: bool,
     random: Random,
     log: Logger,
     _guard: Option<PanicGuard>,
@@ -64,7 +64,6 @@ impl WatchActor {
             policy: WatchPolicy::new(spec, timers::now()),
             neighbours,
             timers: Timers::default(),
-            in_trouble: false,
             random: Random::from_entropy(),
             log: log.new(o!("watch" => spec.name.to_string())),
             _guard: guard,
@@ -85,14 +84,23 @@ impl WatchActor {
 
     fn query(&mut self, id: QueryId, index: Option<u64>, ctx: &mut Context<Self>) {
         let asking = self.source.ask(index).into_actor(self);
-        ctx.spawn(asking.map(move |answer, actor, ctx| actor.answered(id, answer, ctx)));
+        // With an index it waits for news, and takes as long as they do.
+        let asked = index.is_none().then(timers::now);
+        ctx.spawn(asking.map(move |answer, actor, ctx| {
+            let took = asked.map(|at| timers::now().duration_since(at));
+            actor.answered(id, took, answer, ctx);
+        }));
     }
 
-    fn answered(&mut self, id: QueryId, answer: Result<Answer, RequestError>, ctx: &mut Context<Self>) {
-        if answer.is_err() || self.in_trouble {
-            self.in_trouble = answer.is_err();
-            self.neighbours.contacts.do_send(CatalogContact::new(&self.who, answer.as_ref().err()));
-        }
+    fn answered(
+        &mut self,
+        id: QueryId,
+        took: Option<Duration>,
+        answer: Result<Answer, RequestError>,
+        ctx: &mut Context<Self>,
+    ) {
+        let contact = CatalogContact::new(&self.who, "watch", took, answer.as_ref().err());
+        self.neighbours.contacts.do_send(contact);
         let actions = match answer {
             Ok(answer) => self.policy.answered(id, answer, timers::now()),
             Err(_) => self.policy.failed(id, self.random.fraction()),

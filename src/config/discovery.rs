@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use containerpilot_actors::addresses::{Host, InterfaceAddress};
-use containerpilot_actors::consul_agent::client_config;
+use containerpilot_actors::catalog::client::client_config;
 use containerpilot_actors::spec::{
     CatalogSpec, ConsulSpec, MetricKind, MetricSpec, ServiceSpec, TaggedAddress, TelemetrySpec, TlsSpec, Weights,
 };
@@ -395,7 +395,7 @@ pub fn catalog(scope: &Scope, field: Field<'_>, environment: &Environment, reade
             raw.is_some() && variable(environment, "CONSUL_HTTP_SSL").as_deref().and_then(go_boolean).unwrap_or(false)
         }
     };
-    let (address, https) = match consul_address(written, https) {
+    let (address, https) = match server_address(written, https, None) {
         Ok(found) => found,
         Err(says) => {
             reader.problem(&inner, address_field, says);
@@ -426,10 +426,10 @@ pub fn catalog(scope: &Scope, field: Field<'_>, environment: &Environment, reade
     let problems = reader.problems.len();
     let (tls_scope, tls) = match raw.and_then(|raw| reader.block::<Tls<'_>>(&inner, raw.tls)) {
         Some((scope, raw)) => {
-            let tls = tls(&scope, Some(&raw), environment, reader);
+            let tls = tls(&scope, Some(&raw), Some(environment), reader);
             (scope, tls)
         }
-        None => (inner.clone(), tls(&inner, None, environment, reader)),
+        None => (inner.clone(), tls(&inner, None, Some(environment), reader)),
     };
     // The files are there; whether they fit each other shows when they are put to use.
     if https
@@ -439,6 +439,26 @@ pub fn catalog(scope: &Scope, field: Field<'_>, environment: &Environment, reade
         reader.problem_with(&tls_scope, cause.to_string());
     }
     Some(CatalogSpec::Consul(ConsulSpec { address, https, token, token_file, tls }))
+}
+
+/// Notes that a second catalog is configured, which nothing would be registered in.
+pub fn one_catalog(scope: &Scope, catalogs: &[Field<'_>], reader: &mut Reader) {
+    let mut written = catalogs.iter().filter(|catalog| catalog.node.is_some());
+    let Some(first) = written.next() else { return };
+    for other in written {
+        reader.problem(scope, *other, format!("cannot be beside `{}`, there is one catalog at most", first.name));
+    }
+}
+
+/// Warns of fields that only Consul knows what to do with, if the catalog is another one.
+pub fn consuls_alone(scope: &Scope, fields: &[Field<'_>], catalog: Option<&CatalogSpec>, reader: &mut Reader) {
+    let word = match catalog {
+        None | Some(CatalogSpec::Consul(_)) => return,
+        Some(other) => other.word(),
+    };
+    for field in fields.iter().filter(|field| field.node.is_some()) {
+        reader.warning(scope, *field, format!("is for Consul, {word} ignores it"));
+    }
 }
 
 /// The value of an environment variable that is set and not empty.
@@ -453,7 +473,7 @@ fn scheme(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<bool> 
 }
 
 /// 3.8's string, but never shown.
-fn token(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
+pub fn token(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
     let node = field.node?;
     let token = text(node);
     if token.is_none() {
@@ -463,8 +483,8 @@ fn token(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String>
 }
 
 /// The address without its scheme, with its port, and whether to speak TLS. An address may hold a password, so no
-/// message shows it.
-fn consul_address(written: &str, https: bool) -> Result<(String, bool), String> {
+/// message shows it. Without a `default_port` it is that of the scheme.
+pub fn server_address(written: &str, https: bool, default_port: Option<u16>) -> Result<(String, bool), String> {
     const ACCEPTED: &str = "an address (host:port, http://host:port, https://host:port or unix:///path)";
     let (rest, https) = match written.split_once("://") {
         None => (written, https),
@@ -475,7 +495,7 @@ fn consul_address(written: &str, https: bool) -> Result<(String, bool), String> 
         Some((scheme, _)) => return Err(format!("`{}://` is not {ACCEPTED}", shortened(scheme))),
     };
     let rest = rest.trim_end_matches('/');
-    let default_port = if https { 443 } else { 80 };
+    let default_port = default_port.unwrap_or(if https { 443 } else { 80 });
     if rest.parse::<Ipv6Addr>().is_ok() {
         return Ok((format!("[{rest}]:{default_port}"), https));
     }
@@ -496,11 +516,12 @@ fn consul_address(written: &str, https: bool) -> Result<(String, bool), String> 
     }
 }
 
-fn tls(scope: &Scope, raw: Option<&Tls<'_>>, environment: &Environment, reader: &mut Reader) -> TlsSpec {
-    // The environment goes before the config.
+/// How TLS is done. Consul's environment goes before its config.
+pub fn tls(scope: &Scope, raw: Option<&Tls<'_>>, environment: Option<&Environment>, reader: &mut Reader) -> TlsSpec {
+    let variable = |name: &str| environment.and_then(|environment| variable(environment, name));
     let found = |field: Option<Field<'_>>, name: &str, reader: &mut Reader| -> Option<String> {
         let configured = field.and_then(|field| reader.string(scope, field));
-        variable(environment, name).or(configured)
+        variable(name).or(configured)
     };
     let ca_file = found(raw.map(|raw| raw.ca_file), "CONSUL_CACERT", reader);
     let ca_path = found(raw.map(|raw| raw.ca_path), "CONSUL_CAPATH", reader);
@@ -508,7 +529,7 @@ fn tls(scope: &Scope, raw: Option<&Tls<'_>>, environment: &Environment, reader: 
     let client_key = found(raw.map(|raw| raw.client_key), "CONSUL_CLIENT_KEY", reader);
     let server_name = found(raw.map(|raw| raw.server_name), "CONSUL_TLS_SERVER_NAME", reader);
     let verify = raw.and_then(|raw| reader.boolean(scope, raw.verify));
-    let verify = match variable(environment, "CONSUL_HTTP_SSL_VERIFY").map(|word| word.to_lowercase()).as_deref() {
+    let verify = match variable("CONSUL_HTTP_SSL_VERIFY").map(|word| word.to_lowercase()).as_deref() {
         Some("1" | "true") => true,
         Some("0" | "false") => false,
         Some(_) | None => verify.unwrap_or(true),
@@ -553,7 +574,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_consul_are_read() {
+    fn addresses_of_servers_are_read() {
         for (written, https, want) in [
             ("localhost:8500", false, ("localhost:8500", false)),
             ("localhost:8500", true, ("localhost:8500", true)),
@@ -565,7 +586,7 @@ mod tests {
             ("::1", false, ("[::1]:80", false)),
             ("unix:///run/consul.sock", false, ("unix:///run/consul.sock", false)),
         ] {
-            let (address, https) = consul_address(written, https).unwrap();
+            let (address, https) = server_address(written, https, None).unwrap();
             assert_eq!((address.as_str(), https), want, "{written}");
         }
     }
@@ -575,7 +596,7 @@ mod tests {
         for written in
             ["ftp://h:1", "h:0", "h:70000", "h:x", ":8500", "user:secret@h:1", "h h:1", "[x]:1", "unix://", "http://"]
         {
-            let says = consul_address(written, false).unwrap_err();
+            let says = server_address(written, false, None).unwrap_err();
             assert!(!says.contains("secret"), "{says}");
         }
     }

@@ -37,6 +37,8 @@ pub struct Lowered<'a> {
     pub metric: Field<'a>,
     /// What its start is written as.
     pub start: Start<'a>,
+    /// What it says that only Consul knows what to do with.
+    pub consuls: [Field<'a>; 4],
 }
 
 /// The spec of `jobs[index]`; none if it is no object.
@@ -95,7 +97,8 @@ pub fn lower<'a>(
         health,
         service,
     };
-    Some(Lowered { spec, name: raw.name, main: raw.main, metric: raw.metric, start: written, scope })
+    let consuls = [raw.consul, raw.meta, raw.weights, raw.tagged_addresses];
+    Some(Lowered { spec, name: raw.name, main: raw.main, metric: raw.metric, start: written, consuls, scope })
 }
 
 fn name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {

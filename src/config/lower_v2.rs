@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use containerpilot_actors::event::{Event, EventCode, JobName, Source, WatchName};
 use containerpilot_actors::spec::{
-    Budget, Exec, HealthSpec, JobSpec, LogFormat, LogLevel, LogOutput, LoggingSpec, MetricSpec, OnReload, OutputSpec,
-    ServiceSpec, SignalSpec, Spec, StartRule, Stdin, TelemetrySpec, WatchSpec,
+    Budget, CatalogSpec, Exec, HealthSpec, JobSpec, LogFormat, LogLevel, LogOutput, LoggingSpec, MetricSpec, OnReload,
+    OutputSpec, ServiceSpec, SignalSpec, Spec, StartRule, Stdin, TelemetrySpec, WatchSpec,
 };
 
 use super::discovery;
 use super::exec;
 use super::job::{APP_PID, SHORTEST, command, pid_variable, restarts};
 use super::logging::logging;
-use super::lower_v3::{Surroundings, control, looked_up_name, named_scope, stop_timeout};
+use super::lower_v3::{Catalogs, Surroundings, catalog, control, looked_up_name, named_scope, stop_timeout};
 use super::node::Node;
 use super::raw_v2::{Backend, Config, Coprocess, Sensor, Service, Task, Telemetry};
 use super::raw_v3::Field;
@@ -33,8 +33,10 @@ const MAIN: &str = "main";
 pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, reader: &mut Reader) -> Option<Spec> {
     let scope = Scope::new("", root);
     let config: Config<'_> = reader.read(&scope, root)?;
+    let catalogs = Catalogs { consul: config.consul, etcd: config.etcd };
+    let catalog = catalog(&scope, catalogs, surroundings.environment, reader);
     let mut jobs = Jobs::default();
-    services(&scope, config.services, surroundings, &mut jobs, reader);
+    services(&scope, config.services, surroundings, catalog.as_ref(), &mut jobs, reader);
     let (telemetry, sensors) = telemetry(&scope, config.telemetry, surroundings, reader);
     let pre_start = if config.pre_start.node.is_some() { config.pre_start } else { config.on_start };
     if let Some(hook) = hook(&scope, pre_start, "preStart", reader) {
@@ -56,7 +58,7 @@ pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, 
         stop_timeout: stop_timeout(&scope, config.stop_timeout, reader),
         stay_up: command.is_empty(),
         signals: SignalSpec { hup_reloads: true, usr1_maintains: true, passed_on: false },
-        catalog: discovery::catalog(&scope, config.consul, surroundings.environment, reader),
+        catalog,
         telemetry,
         control: config.control.node.map(|_| control(&scope, config.control, reader)),
         logging: logging_v2(&scope, config.logging, reader),
@@ -232,7 +234,14 @@ fn tasks(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Reader) 
     }
 }
 
-fn services(scope: &Scope, field: Field<'_>, surroundings: Surroundings<'_>, jobs: &mut Jobs, reader: &mut Reader) {
+fn services(
+    scope: &Scope,
+    field: Field<'_>,
+    surroundings: Surroundings<'_>,
+    catalog: Option<&CatalogSpec>,
+    jobs: &mut Jobs,
+    reader: &mut Reader,
+) {
     const PORT: &str = "a port (a number from 1 to 65535)";
     let mut places: HashMap<String, usize> = HashMap::new();
     for (index, node) in reader.list(scope, field) {
@@ -251,6 +260,7 @@ fn services(scope: &Scope, field: Field<'_>, surroundings: Surroundings<'_>, job
         let tags = reader.one_or_more(&scope, raw.tags);
         let (enable_tag_override, deregister_critical_after) =
             discovery::consul_extras(&scope, raw.consul, true, reader);
+        discovery::consuls_alone(&scope, &[raw.consul], catalog, reader);
         let (interfaces, address) = discovery::address(&scope, raw.interfaces, surroundings.host, reader);
         let (Some(name), Some(port), Some(interval), Some(ttl), Some(address)) = (name, port, poll, ttl, address)
         else {

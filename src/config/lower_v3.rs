@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use containerpilot_actors::addresses::Host;
 use containerpilot_actors::event::WatchName;
-use containerpilot_actors::spec::{ControlSpec, JobSpec, SignalSpec, Spec, TelemetrySpec, WatchSpec};
+use containerpilot_actors::spec::{CatalogSpec, ControlSpec, JobSpec, SignalSpec, Spec, TelemetrySpec, WatchSpec};
 
 use super::discovery;
+use super::etcd;
 use super::job;
 use super::logging::logging;
 use super::node::Node;
@@ -36,8 +37,11 @@ pub struct Surroundings<'a> {
 pub fn lower(root: &Node, surroundings: Surroundings<'_>, reader: &mut Reader) -> Option<Spec> {
     let scope = Scope::new("", root);
     let config: Config<'_> = reader.read(&scope, root)?;
-    let Jobs { jobs, starts, metrics: metric_fields } = jobs(&scope, config.jobs, surroundings, reader);
-    let watches = watches(&scope, config.watches, reader);
+    let catalogs = Catalogs { consul: config.consul, etcd: config.etcd };
+    let catalog = catalog(&scope, catalogs, surroundings.environment, reader);
+    let Jobs { jobs, starts, metrics: metric_fields } =
+        jobs(&scope, config.jobs, surroundings, catalog.as_ref(), reader);
+    let watches = watches(&scope, config.watches, catalog.as_ref(), reader);
     let telemetry = discovery::telemetry(&scope, config.telemetry, surroundings, reader);
     known_metrics(&jobs, &metric_fields, telemetry.as_ref(), reader);
     starts::check(&jobs, &watches, telemetry.is_some(), &starts, reader);
@@ -47,12 +51,33 @@ pub fn lower(root: &Node, surroundings: Surroundings<'_>, reader: &mut Reader) -
         stop_timeout: stop_timeout(&scope, config.stop_timeout, reader),
         stay_up: reader.boolean(&scope, config.stay_up).unwrap_or(false),
         signals: signals(&scope, config.signals, reader),
-        catalog: discovery::catalog(&scope, config.consul, surroundings.environment, reader),
+        catalog,
         telemetry,
         control: Some(control(&scope, config.control, reader)),
         logging: logging(&scope, config.logging, reader),
         ..Spec::default()
     })
+}
+
+/// The catalogs as written.
+pub struct Catalogs<'a> {
+    /// `consul`
+    pub consul: Field<'a>,
+    /// `etcd`
+    pub etcd: Field<'a>,
+}
+
+/// The one catalog, if there is one.
+pub fn catalog(
+    scope: &Scope,
+    fields: Catalogs<'_>,
+    environment: &Environment,
+    reader: &mut Reader,
+) -> Option<CatalogSpec> {
+    discovery::one_catalog(scope, &[fields.consul, fields.etcd], reader);
+    let consul = discovery::catalog(scope, fields.consul, environment, reader);
+    let etcd = etcd::catalog(scope, fields.etcd, reader);
+    consul.or(etcd)
 }
 
 /// 0 is the default, and a negative number a KILL at once, as in version 2.
@@ -100,7 +125,13 @@ struct Jobs<'a> {
     metrics: Vec<(Scope, Field<'a>)>,
 }
 
-fn jobs<'a>(scope: &Scope, field: Field<'a>, surroundings: Surroundings<'_>, reader: &mut Reader) -> Jobs<'a> {
+fn jobs<'a>(
+    scope: &Scope,
+    field: Field<'a>,
+    surroundings: Surroundings<'_>,
+    catalog: Option<&CatalogSpec>,
+    reader: &mut Reader,
+) -> Jobs<'a> {
     let mut jobs: Vec<JobSpec> = Vec::new();
     let (mut starts, mut metrics) = (Vec::new(), Vec::new());
     let mut places: HashMap<String, usize> = HashMap::new();
@@ -127,6 +158,7 @@ fn jobs<'a>(scope: &Scope, field: Field<'a>, surroundings: Surroundings<'_>, rea
                 }
             }
         }
+        discovery::consuls_alone(&lowered.scope, &lowered.consuls, catalog, reader);
         jobs.push(lowered.spec);
         starts.push(lowered.start);
         metrics.push((lowered.scope, lowered.metric));
@@ -134,7 +166,7 @@ fn jobs<'a>(scope: &Scope, field: Field<'a>, surroundings: Surroundings<'_>, rea
     Jobs { jobs, starts, metrics }
 }
 
-fn watches(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<WatchSpec> {
+fn watches(scope: &Scope, field: Field<'_>, catalog: Option<&CatalogSpec>, reader: &mut Reader) -> Vec<WatchSpec> {
     let mut watches = Vec::new();
     for (index, node) in reader.list(scope, field) {
         let unnamed = Scope::new(format!("watches[{index}]"), node);
@@ -149,6 +181,7 @@ fn watches(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<WatchSpe
             reader.count(&scope, raw.min_instances, "a number of instances, at least 1").unwrap_or(1) as usize;
         let debounce = reader.duration(&scope, raw.debounce, Duration::ZERO).unwrap_or_default();
         let dc = reader.string(&scope, raw.dc);
+        discovery::consuls_alone(&scope, &[raw.dc, raw.stale], catalog, reader);
         let service = looked_up_name(&scope, raw.service, reader);
         let delay = reader.duration(&scope, raw.delay, Duration::ZERO).unwrap_or_default();
         if let (Some(name), Some(interval)) = (name, interval) {

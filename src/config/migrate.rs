@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use containerpilot_actors::addresses::Host;
 
 use super::lower_v3::Surroundings;
-use super::node::{Node, Value};
+use super::node::Node;
 use super::raw_v2::Config;
 use super::raw_v3::{Field, Logging};
 use super::reader::{Reader, Scope};
@@ -204,28 +204,33 @@ impl<'a> Migration<'a> {
         };
         let format = self.reader.string(&scope, raw.format).unwrap_or_else(|| "default".to_owned());
         self.shows_fields = !format.eq_ignore_ascii_case("default");
-        let mut logging = Draft::default().written("level", raw.level);
+        let others = entries(field).iter().filter(|(key, _)| !key.eq_ignore_ascii_case(raw.format.name));
+        let logging = Draft::entries(others);
         if !self.shows_fields {
-            logging = logging.with("format", STAMP);
-        } else {
-            logging = logging.written("format", raw.format);
-            if self.actions.are_in(&format) {
-                let says = format!("the format that was `default` is `{STAMP}` here");
-                logging = logging.noted(self.note(&scope, raw.format, &says));
-            }
+            return logging.with("format", STAMP).object();
         }
-        logging.written("output", raw.output).written("maxLine", raw.max_line).object()
+        let logging = logging.written("format", raw.format);
+        if !self.actions.are_in(&format) {
+            return logging.object();
+        }
+        let says = format!("the format that was `default` is `{STAMP}` here");
+        logging.noted(self.note(&scope, raw.format, &says)).object()
     }
 
     fn etcd(&mut self, scope: &Scope, field: Field<'_>, config: Draft) -> Draft {
-        let Some(Node { value: Value::Object(entries), .. }) = field.node else {
-            return config.written("etcd", field);
-        };
-        let mut etcd = Draft::entries(entries);
-        if !entries.iter().any(|(key, _)| key.eq_ignore_ascii_case("api")) {
+        if field.node.is_none() {
+            return config;
+        }
+        let mut etcd = Draft::entries(entries(field));
+        if !entries(field).iter().any(|(key, _)| key.eq_ignore_ascii_case("api")) {
             let says = "ContainerPilot 2.7 spoke etcd's API 2; others that still run it are found with `api: 2` only";
             etcd = etcd.with("api", Doc::Word("3".to_owned())).noted(self.note(scope, field, says));
         }
         config.with("etcd", etcd.object())
     }
+}
+
+/// What is in an object.
+fn entries(field: Field<'_>) -> &[(String, Node)] {
+    field.node.map_or(&[], super::entries)
 }

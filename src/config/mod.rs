@@ -4,6 +4,7 @@
 
 mod discovery;
 mod duration;
+mod etcd;
 mod exec;
 mod interfaces;
 mod job;

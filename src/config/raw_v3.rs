@@ -63,7 +63,7 @@ pub(super) use block;
 block! {
     /// The whole config.
     Config, "a config", case matters: true;
-    consul: "consul", logging: "logging", stop_timeout: "stopTimeout", jobs: "jobs", watches: "watches",
+    consul: "consul", etcd: "etcd", logging: "logging", stop_timeout: "stopTimeout", jobs: "jobs", watches: "watches",
     telemetry: "telemetry", control: "control", signals: "signals", stay_up: "stayUp",
 }
 
@@ -177,7 +177,13 @@ block! {
 }
 
 block! {
-    /// `tls` of `consul`.
+    /// `etcd` of the whole.
+    Etcd, "`etcd`";
+    endpoints: "endpoints", prefix: "prefix", api: "api", username: "username", password: "password", tls: "tls",
+}
+
+block! {
+    /// `tls` of a catalog.
     Tls, "`tls`";
     ca_file: "cafile", ca_path: "capath", client_cert: "clientcert", client_key: "clientkey", server_name: "servername",
     verify: "verify",

@@ -9,6 +9,8 @@ use containerpilot_actors::event::{Event, EventCode, JobName, SignalSource, Sour
 use containerpilot_actors::spec::{
     Budget, CatalogSpec, ConsulSpec, LogFormat, LogLevel, RateLimit, StartRule, TaggedAddress, Weights,
 };
+#[cfg(feature = "etcd")]
+use containerpilot_actors::spec::{EtcdApi, EtcdEndpoint, EtcdLogin, EtcdSpec, TlsSpec};
 
 fn host() -> Host {
     let address = |interface: &str, address: &str| InterfaceAddress {
@@ -190,6 +192,7 @@ fn the_environment_goes_before_the_config_for_consul() {
     let consul = |text: &str| -> ConsulSpec {
         match loaded_in(text, &environment).unwrap().spec.catalog.unwrap() {
             CatalogSpec::Consul(consul) => consul,
+            other @ CatalogSpec::Etcd(_) => panic!("{other:?}"),
         }
     };
     let from_environment = consul("{ consul: { token: 'file', tls: { verify: true } } }");
@@ -254,7 +257,7 @@ fn a_watch_can_be_more_choosy_than_3_8s() {
 fn a_token_may_be_in_a_file() {
     let consul = |text: &str, environment: &[(&str, &str)]| match loaded_in(text, environment)?.spec.catalog {
         Some(CatalogSpec::Consul(consul)) => Ok(consul),
-        None => Err("no catalog".to_owned()),
+        Some(CatalogSpec::Etcd(_)) | None => Err("no Consul".to_owned()),
     };
     let file = consul("{ consul: { tokenFile: '/dev/null' } }", &[]).unwrap();
     assert_eq!((file.token, file.token_file), (None, Some("/dev/null".into())));
@@ -265,6 +268,85 @@ fn a_token_may_be_in_a_file() {
     for wrong in ["{ tokenFile: '/nosuch' }", "{ token: 'x', tokenFile: '/dev/null' }"] {
         assert!(consul(&format!("{{ consul: {wrong} }}"), &[]).unwrap_err().contains("consul.tokenFile"), "{wrong}");
     }
+}
+
+#[cfg(feature = "etcd")]
+fn etcd(text: &str) -> EtcdSpec {
+    match loaded(&format!("{{ etcd: {text} }}")).spec.catalog {
+        Some(CatalogSpec::Etcd(etcd)) => etcd,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[cfg(not(feature = "etcd"))]
+#[test]
+fn a_catalog_that_has_been_left_out_is_said_to_be() {
+    let says = refused("{ etcd: { endpoints: 'h' } }");
+    assert!(says.contains("etcd: cannot be used, this binary has been built without etcd"), "{says}");
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn etcd_is_found_at_one_endpoint_or_several() {
+    let endpoint = |address: &str, https| EtcdEndpoint { address: address.to_owned(), https };
+    let plain = etcd("{ endpoints: 'http://etcd:1' }");
+    let want = EtcdSpec {
+        endpoints: vec![endpoint("etcd:1", false)],
+        prefix: "/containerpilot".to_owned(),
+        api: EtcdApi::Three,
+        login: None,
+        tls: TlsSpec::default(),
+    };
+    assert_eq!(plain, want);
+    let several =
+        etcd("{ endpoints: ['a', 'https://b:2', '[::1]:3'], prefix: 'p/q//', api: '2', username: '', password: '' }");
+    assert_eq!(several.endpoints, [endpoint("a:2379", false), endpoint("b:2", true), endpoint("[::1]:3", false)]);
+    assert_eq!((several.prefix.as_str(), several.api, several.login), ("p/q", EtcdApi::Two, None));
+    let locked = etcd(
+        "{ endpoints: ['a', 'http://b'], prefix: '/', username: 'cp', password: 's3cr3t', tls: { servername: 'x' } }",
+    );
+    assert_eq!(locked.endpoints, [endpoint("a:2379", true), endpoint("b:2379", false)]);
+    assert_eq!((locked.prefix.as_str(), locked.tls.server_name.as_deref()), ("", Some("x")));
+    assert_eq!(locked.login, Some(EtcdLogin { username: "cp".to_owned(), password: "s3cr3t".to_owned() }));
+    assert!(!format!("{locked:?}").contains("s3cr3t"));
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn what_is_wrong_with_etcd_is_named_without_secrets() {
+    for (wrong, path) in [
+        ("'s3cr3t'", "etcd: is a string"),
+        ("{}", "etcd.endpoints: is missing"),
+        ("{ endpoints: [] }", "etcd.endpoints: is missing"),
+        ("{ endpoints: 'http://u:s3cr3t@h:1' }", "etcd.endpoints"),
+        ("{ endpoints: ['h', 'u:s3cr3t@h'] }", "etcd.endpoints[1]"),
+        ("{ endpoints: [['s3cr3t']] }", "etcd.endpoints[0]: is a list"),
+        ("{ endpoints: 'h', api: 4 }", "etcd.api: `4` is not 2 or 3"),
+        ("{ endpoints: 'h', username: 'u' }", "etcd: has a `username`"),
+        ("{ endpoints: 'h', password: 's3cr3t' }", "etcd: has a `password`"),
+        ("{ endpoints: 'h', username: 'u', password: ['s3cr3t'] }", "etcd.password: is a list"),
+        ("{ endpoints: 'h', bogus: 's3cr3t' }", "`bogus` is not a field of `etcd`"),
+        ("{ endpoints: 'h', tls: { cafile: '/nosuch' } }", "etcd.tls.cafile"),
+        ("{ endpoints: 'h', tls: { clientcert: '/nosuch' } }", "etcd.tls: has a `clientcert` but no `clientkey`"),
+    ] {
+        let says = refused(&format!("{{ etcd: {wrong} }}"));
+        assert!(says.contains(path) && !says.contains("s3cr3t"), "{wrong}: {says}");
+    }
+    let says = refused("{ consul: 'c:1', etcd: { endpoints: 'h' } }");
+    assert!(says.contains("etcd: cannot be beside `consul`, there is one catalog at most"), "{says}");
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn what_only_consul_knows_is_ignored_elsewhere_with_a_warning() {
+    let text = "jobs: [ { name: 'web', exec: 'true', port: 80, interfaces: 'lo', health: { interval: 1, ttl: 2 }, meta: { a: 'b' }, \
+                consul: { enableTagOverride: true } } ], watches: [ { name: 'db', interval: 1, dc: 'east', stale: true } ]";
+    let warnings = loaded(&format!("{{ etcd: {{ endpoints: 'h' }}, {text} }}")).spec.warnings;
+    for path in ["job[web].consul", "job[web].meta", "watch[db].dc", "watch[db].stale"] {
+        assert!(warnings.iter().any(|warning| warning.contains(&format!("{path}: is for Consul"))), "{warnings:?}");
+    }
+    assert_eq!(warnings.len(), 4, "{warnings:?}");
+    assert_eq!(loaded(&format!("{{ consul: 'h:1', {text} }}")).spec.warnings, Vec::<String>::new());
 }
 
 #[test]
@@ -463,7 +545,7 @@ fn no_text_makes_loading_panic() {
         state ^= state << 17;
         usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
     };
-    let whole = "{ consul: { tls: {} }, jobs: [ { name: 'a', exec: 'true', port: 80, when: { interval: 1 }, health: { interval: 1, ttl: 1 }, \
+    let whole = "{ consul: { tls: {} }, etcd: { endpoints: [''] }, jobs: [ { name: 'a', exec: 'true', port: 80, when: { interval: 1 }, health: { interval: 1, ttl: 1 }, \
                  env: { A: null }, backoff: { factor: 2 } } ], watches: [ { name: 'db', interval: 1 } ], telemetry: { metrics: [ {} ] } }";
     for round in 0..20_000 {
         let mut text = if round % 2 == 0 { String::new() } else { whole.to_owned() };

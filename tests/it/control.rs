@@ -1,8 +1,11 @@
 //! A running instance, asked and told over its socket and by the command line.
 
-use std::io::{Read, Write};
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -32,6 +35,31 @@ fn cli(pilot: &Pilot, args: &[&str]) -> (Option<i32>, String, String) {
     let output = containerpilot(&[&["-config", config.to_str().unwrap()], args].concat());
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// An answer that goes on and on.
+struct Stream {
+    socket: UnixStream,
+    seen: String,
+}
+
+impl Stream {
+    fn open(pilot: &Pilot, target: &str) -> Self {
+        let mut socket = UnixStream::connect(pilot.folder.join("socket")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        socket.write_all(format!("GET {target} HTTP/1.1\r\nHost: c\r\n\r\n").as_bytes()).unwrap();
+        Self { socket, seen: String::new() }
+    }
+
+    /// Reads until these words have come.
+    fn until(&mut self, words: &str) {
+        let mut piece = [0; 4096];
+        while !self.seen.contains(words) {
+            let count = self.socket.read(&mut piece).unwrap();
+            assert_ne!(count, 0, "{}", self.seen);
+            self.seen.push_str(std::str::from_utf8(&piece[..count]).unwrap());
+        }
+    }
 }
 
 #[test]
@@ -67,6 +95,8 @@ fn what_the_socket_says_is_what_its_description_says() {
     let status = get(&pilot, "/v3/status").1;
     agrees(&status, "Status");
     agrees(&status["jobs"][0], "Job");
+    let lines = local(&pilot.folder.join("socket"), "GET", "/v3/logs/app", "").1;
+    agrees(&lines_of(&lines)[0], "LogLine");
     let dry_run = local(&pilot.folder.join("socket"), "POST", "/v3/reload?dry-run", "").1;
     agrees(&serde_json::from_str(&dry_run).unwrap(), "Diff");
     for (path, methods) in description["paths"].as_object().unwrap() {
@@ -133,24 +163,115 @@ fn health_is_an_exit_status() {
 #[test]
 fn events_are_replayed_and_followed() {
     let pilot = pilot();
-    let mut stream = UnixStream::connect(pilot.folder.join("socket")).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    stream.write_all(b"GET /v3/events?replay=all HTTP/1.1\r\nHost: c\r\n\r\n").unwrap();
-    let mut seen = String::new();
-    let mut until = |words: &str| {
-        let mut piece = [0; 4096];
-        while !seen.contains(words) {
-            let count = stream.read(&mut piece).unwrap();
-            assert_ne!(count, 0, "{seen}");
-            seen.push_str(std::str::from_utf8(&piece[..count]).unwrap());
-        }
-    };
-    until("\"code\":\"Startup\",\"source\":\"global\"");
+    let mut events = Stream::open(&pilot, "/v3/events?replay=all");
+    events.until("\"code\":\"Startup\",\"source\":\"global\"");
     local(&pilot.folder.join("socket"), "POST", "/v3/maintenance/enable", "");
-    until("\"code\":\"EnterMaintenance\"");
+    events.until("\"code\":\"EnterMaintenance\"");
     assert_eq!(local(&pilot.folder.join("socket"), "GET", "/v3/events?replay=x", "").0, 400);
     // Those who watch hold up nobody.
     assert_eq!(pilot.stop().0, Some(0));
+}
+
+const SPEAKERS: &str = r#"{ name: 'app', exec: ['sh', '-c', 'seq 3; printf "\\377 bad\\n" >&2; until [ -e @/go ]; do sleep 0.02; done; echo later'],
+        restarts: 1, health: { exec: ['echo', 'checked'], interval: 1, ttl: 5 } },
+     { name: 'raw', exec: 'sleep 1000', logging: { raw: true } }"#;
+
+fn lines_of(body: &str) -> Vec<Value> {
+    body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_last_lines_of_a_job_are_told() {
+    let mut pilot = Pilot::of_jobs(SPEAKERS);
+    pilot.says("bad");
+    pilot.says("checked");
+    let get = |target: &str| local(&pilot.folder.join("socket"), "GET", target, "");
+    let (status, body) = get("/v3/logs/app");
+    let lines = lines_of(&body);
+    let of_stream = |name: &str| -> Vec<&str> {
+        lines.iter().filter(|line| line["stream"] == name).map(|line| line["msg"].as_str().unwrap()).collect()
+    };
+    assert_eq!((status, of_stream("stdout"), of_stream("stderr")), (200, vec!["1", "2", "3"], vec!["\u{fffd} bad"]));
+    assert!(lines[0]["pid"].is_number() && lines[0]["time"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(lines_of(&get("/v3/logs/app?lines=1").1), lines[3..]);
+    assert_eq!(lines_of(&get("/v3/logs/check.app").1)[0]["msg"], "checked");
+    assert_eq!(get("/v3/logs/app?lines=x").0, 400);
+    let (status, body) = get("/v3/logs/raw");
+    assert!(status == 409 && body.contains("`raw` is raw"), "{body}");
+    for target in ["/v3/logs/aps", "/v3/jobs/aps"] {
+        let (status, body) = get(target);
+        assert_eq!(
+            (status, body.as_str()),
+            (404, "{\"error\":\"there is no job `aps`, perhaps `app`\"}\n"),
+            "{target}"
+        );
+    }
+    assert_eq!(get("/v3/logs/nosuch").0, 404);
+}
+
+#[test]
+fn the_lines_of_a_job_are_followed_over_its_restarts() {
+    let mut pilot = Pilot::of_jobs(SPEAKERS);
+    pilot.says("bad");
+    let mut followed = Stream::open(&pilot, "/v3/logs/app?lines=1&follow=1");
+    followed.until("\"msg\":");
+    std::fs::write(pilot.folder.join("go"), "").unwrap();
+    followed.until("\"msg\":\"later\"");
+    followed.until("\"msg\":\"1\"");
+    // Those who watch hold up nobody.
+    assert_eq!(pilot.stop().0, Some(0));
+}
+
+#[test]
+fn lines_are_shown_as_they_were_written() {
+    let mut pilot = Pilot::of_jobs(SPEAKERS);
+    pilot.says("bad");
+    let (code, said, _) = cli(&pilot, &["-logs", "app"]);
+    let mut said: Vec<&str> = said.lines().collect();
+    said.sort_unstable();
+    assert_eq!((code, said), (Some(0), vec!["1", "2", "3", "\u{fffd} bad"]));
+    let (code, _, error) = cli(&pilot, &["-logs", "aps"]);
+    assert!(code == Some(1) && error.contains("no job `aps`, perhaps `app`"), "{error}");
+    let (code, _, error) = cli(&pilot, &["-logs", "raw", "-follow"]);
+    assert!(code == Some(1) && error.contains("`raw` is raw"), "{error}");
+    let (code, _, error) = cli(&pilot, &["-explain", "aps"]);
+    assert!(code == Some(1) && error.contains("no job `aps`, perhaps `app`"), "{error}");
+}
+
+#[test]
+fn a_follower_on_the_command_line_ends_with_the_instance() {
+    let mut pilot = Pilot::of_jobs(SPEAKERS);
+    pilot.says("bad");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_containerpilot"));
+    command.arg("-config").arg(pilot.folder.join("app.json5")).args(["-logs", "app", "-follow"]);
+    let mut follower = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line == "3"));
+    std::fs::write(pilot.folder.join("go"), "").unwrap();
+    assert!(lines.any(|line| line == "later"));
+    assert_eq!(pilot.stop().0, Some(0));
+    let end = follower.wait_with_output().unwrap();
+    assert_eq!((end.status.code(), end.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn lines_that_wait_for_the_reader_of_the_log_are_not_waited_for() {
+    let folder = crate::pilot::folder();
+    let fifo = folder.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    // Opened for writing too, so that opening waits for nobody; it is full at once.
+    let unread = OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+    let jobs = "{ name: 'flood', exec: 'yes' }, { name: 'calm', exec: 'sleep 1000' }";
+    let config = format!(
+        "{{ control: {{ socket: '@/socket' }}, stopTimeout: 1, logging: {{ output: '{}' }}, jobs: [ {jobs} ] }}",
+        fifo.display()
+    );
+    let pilot = Pilot::of(&config);
+    crate::pilot::until(|| pilot.folder.join("socket").exists());
+    crate::pilot::until(|| local(&pilot.folder.join("socket"), "GET", "/v3/logs/calm", "").0 == 504);
+    assert_eq!(get(&pilot, "/v3/jobs/calm").1["state"], "running");
+    drop((pilot, unread));
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
@@ -169,6 +290,63 @@ fn a_dry_run_changes_nothing_and_a_reload_what_it_said() {
     std::fs::write(&path, "{ jobs: [").unwrap();
     assert_eq!(local(&pilot.folder.join("socket"), "POST", "/v3/reload", "").0, 422);
     assert_eq!(get(&pilot, "/v3/jobs/other").0, 200);
+}
+
+/// Runs a script with `/run` read-only, and this `/tmp`, in a mount namespace of its own; what it says.
+fn without_run(tmp: &Path, script: &str) -> String {
+    let mounted = format!("mount -t tmpfs -o ro none /run && mount --bind $F /tmp && cd /tmp && {{ {script}\n}}");
+    let output = Command::new("timeout")
+        .args(["60", "unshare", "--mount", "--map-root-user", "sh", "-c", &mounted])
+        .env("F", tmp)
+        .env("BINARY", env!("CARGO_BIN_EXE_containerpilot"))
+        .env("CONTAINERPILOT", "/tmp/app.json5")
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let said = text(output.stdout) + &text(output.stderr);
+    assert!(output.status.success(), "this test needs a mount namespace (unshare, root or user namespaces): {said}");
+    said
+}
+
+const QUIET: &str = "{ stopTimeout: 1, jobs: [{ name: 'a', exec: ['sh', '-c', 'echo > up; exec sleep 1000'] }] }";
+
+#[test]
+fn where_there_is_no_default_place_both_sides_find_another() {
+    let tmp = crate::pilot::folder();
+    std::fs::write(tmp.join("app.json5"), QUIET).unwrap();
+    let said = without_run(
+        &tmp,
+        "$BINARY > log 2>&1 & pid=$!
+         until $BINARY -ping 2> /dev/null; do sleep 0.05; done
+         stat -c '%F %a' containerpilot-0 containerpilot-0/containerpilot.socket
+         $BINARY -job a; kill $pid; wait $pid; echo ended $?; ls containerpilot-0; cat log",
+    );
+    assert!(said.starts_with("ok\ndirectory 700\nsocket 600\na runs; "), "{said}");
+    assert!(said.contains("\nended 0\n") && said.contains("cannot make the control socket"), "{said}");
+    assert!(said.contains("instead=\"/tmp/containerpilot-0/containerpilot.socket\""), "{said}");
+    std::fs::remove_dir_all(tmp).unwrap();
+}
+
+#[test]
+fn a_place_that_others_may_write_to_is_used_by_neither_side() {
+    let tmp = crate::pilot::folder();
+    std::fs::write(tmp.join("app.json5"), QUIET).unwrap();
+    // Somebody was faster, and waits for our secrets.
+    let folder = tmp.join("containerpilot-0");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let trap = UnixListener::bind(folder.join("containerpilot.socket")).unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let said = without_run(
+        &tmp,
+        "$BINARY > log 2>&1 & pid=$!
+         until test -e up && grep -q cannot log; do sleep 0.05; done
+         $BINARY -putenv SECRET=1; echo refused $?; kill $pid; wait $pid; cat log",
+    );
+    assert!(said.contains("refused 1\n") && said.contains("`/var/run/containerpilot.socket`"), "{said}");
+    assert!(!said.contains("instead="), "{said}");
+    assert!(trap.accept().is_err());
+    std::fs::remove_dir_all(tmp).unwrap();
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::http::{free_port, local, remote};
 use crate::pilot::{Pilot, folder, said};
 
 /// A run to its end with JSON records.
@@ -117,10 +118,13 @@ fn lines_beyond_the_limit_are_counted() {
 
 #[test]
 fn a_reader_that_stops_stops_the_flood_but_nothing_else() {
-    let config = "{ control: { socket: '@/socket' }, logging: { output: '@/fifo' }, jobs: [
-        { name: 'flood', exec: ['sh', '-c', 'seq 300000; echo > @/written'] },
-        { name: 'beat', exec: ['sh', '-c', 'echo x >> @/beats'], logging: { raw: true }, when: { interval: '20ms' } },
-        { name: 'on-signal', exec: ['touch', '@/signalled'], logging: { raw: true }, when: { source: 'SIGHUP' } } ] }";
+    let port = free_port();
+    let config = format!(
+        "{{ control: {{ socket: '@/socket' }}, logging: {{ output: '@/fifo' }}, telemetry: {{ port: {port}, interfaces: ['lo'] }}, jobs: [
+        {{ name: 'flood', exec: ['sh', '-c', 'seq 300000; echo > @/written'] }},
+        {{ name: 'beat', exec: ['sh', '-c', 'echo x >> @/beats'], logging: {{ raw: true }}, when: {{ interval: '20ms' }} }},
+        {{ name: 'on-signal', exec: ['touch', '@/signalled'], logging: {{ raw: true }}, when: {{ source: 'SIGHUP' }} }} ] }}"
+    );
     let folder = folder();
     let fifo = folder.join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -134,6 +138,9 @@ fn a_reader_that_stops_stops_the_flood_but_nothing_else() {
     pilot.send(Signal::SIGHUP);
     until("signals are heard", || pilot.folder.join("signalled").exists());
     until("jobs go on", || beats() > before + 10);
+    assert_eq!(local(&pilot.folder.join("socket"), "GET", "/v3/ping", "").0, 200);
+    let metrics = remote(port, "GET", "/metrics", "", "");
+    assert!(metrics.0 == 200 && metrics.1.contains("containerpilot_log_lost_total{reason=\"backlog\"} 0"));
     assert!(!pilot.folder.join("written").exists());
     let (mut text, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
     while !text.ends_with(b" 300000\n") {
@@ -143,6 +150,41 @@ fn a_reader_that_stops_stops_the_flood_but_nothing_else() {
     let lines: Vec<String> = String::from_utf8(text).unwrap().lines().map(str::to_owned).collect();
     let want: Vec<String> = (1..=300_000).map(|number| number.to_string()).collect();
     assert!(said(&lines) == want);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_job_that_restarts_for_ever_waits_for_the_reader() {
+    let folder = folder();
+    let fifo = folder.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mut reader = OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+    let config = "{ control: { socket: '@/socket' }, logging: { output: 'FIFO' }, jobs: [
+        { name: 'flood', exec: 'seq 300000' },
+        { name: 'quick', exec: ['sh', '-c', 'echo x >> @/runs; echo said'], restarts: 'unlimited', backoff: 'none' },
+        { name: 'checked', exec: 'sleep 1000', health: { exec: ['sh', '-c', 'echo x >> @/checks; echo well'], interval: 1, ttl: 5 } },
+        { name: 'beat', exec: ['sh', '-c', 'echo x >> @/beats'], logging: { raw: true }, when: { interval: '20ms' } } ] }";
+    let pilot = Pilot::of(&config.replace("FIFO", fifo.to_str().unwrap()));
+    let count = |name: &str| std::fs::read(pilot.folder.join(name)).map_or(0, |text| text.len() / 2);
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", pilot.pid())).unwrap().count();
+    // The flood fills the pipe. Whatever a job does that starts at once again, there is an end to it; checks go on.
+    until("checks go on", || count("checks") > 10);
+    let before = count("runs");
+    let beats = count("beats");
+    until("beats go on", || count("beats") > beats + 20);
+    assert!(count("runs") == before && descriptors() < 100, "{before}, {}, {}", count("runs"), descriptors());
+    let (mut text, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
+    while !(text.ends_with(b" said\n") && count("runs") > before + 20) {
+        let count = reader.read(&mut chunk).unwrap();
+        text.extend_from_slice(&chunk[..count]);
+    }
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("quick waits with its next run until the log is read"));
+    assert!(text.contains("the output of check.checked is lost until the log is read"));
+    // A stop need not wait for anybody.
+    pilot.send(Signal::SIGTERM);
+    std::thread::spawn(move || while reader.read(&mut chunk).is_ok_and(|count| count > 0) {});
+    assert_eq!(pilot.end().0, Some(0));
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -173,7 +215,8 @@ fn a_reader_that_is_gone_ends_nothing() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// The binary runs as root of a mount namespace of its own, with a disk of 256 KiB at `folder/disk`.
+/// The binary runs as root of a mount namespace of its own, with a disk of 256 KiB at `folder/disk`. Whoever may make one
+/// needs no user namespace for it, which could not be had in a chroot.
 #[test]
 fn a_full_disk_loses_whole_records_and_says_how_many() {
     let folder = folder();
@@ -192,8 +235,12 @@ fn a_full_disk_loses_whole_records_and_says_how_many() {
     std::fs::write(&config, text.replace('@', folder.to_str().unwrap())).unwrap();
     let script = "mount -t tmpfs -o size=256k none $F/disk && head -c 200k /dev/zero > $F/disk/ballast && \
                   $BINARY -config $F/app.json5 2> $F/stderr && cp $F/disk/log $F/log";
+    let may = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status().unwrap().success();
+    let by_right: &[&str] = if may { &[] } else { &["--map-root-user"] };
     let status = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c", script])
+        .arg("--mount")
+        .args(by_right)
+        .args(["sh", "-c", script])
         .env("F", &folder)
         .env("BINARY", env!("CARGO_BIN_EXE_containerpilot"))
         .status()
@@ -234,6 +281,125 @@ fn jq_reads_every_record() {
     assert!(output.status.success());
     let want = "[\"a\",null,null,13]\n[\"a\",2,null,0]\n[\"a\",null,1,65536]\n[\"a\",null,2,34464]\n";
     assert_eq!(String::from_utf8(output.stdout).unwrap(), want);
+}
+
+/// Reloads with another `logging` block: the answer's status and body.
+fn relog(pilot: &Pilot, old: &str, new: &str) -> (u16, String) {
+    let path = pilot.folder.join("app.json5");
+    let (old, new) = (pilot.at_home(old), pilot.at_home(new));
+    let config = std::fs::read_to_string(&path).unwrap();
+    assert!(config.contains(&old), "{config}");
+    std::fs::write(&path, config.replace(&old, &new)).unwrap();
+    let (head, body) = (&pilot.folder.join("socket"), "");
+    local(head, "POST", "/v3/reload?json", body)
+}
+
+#[test]
+fn a_reload_changes_how_and_where_is_logged() {
+    let script = "echo before; until [ -e @/go ]; do sleep 0.02; done; echo after; \
+                  until [ -e @/rotated ]; do sleep 0.02; done; seq -s- 200 | head -c 300; echo; echo > @/said; sleep 100";
+    let mut pilot = Pilot::of(&format!(
+        "{{ control: {{ socket: '@/socket' }}, stopTimeout: 1, logging: {{ output: '@/first' }},
+            jobs: [ {{ name: 'a', exec: ['sh', '-c', '{script}'] }},
+                    {{ name: 'raw', exec: 'echo it is up', logging: {{ raw: true }} }} ] }}"
+    ));
+    pilot.says("it is up");
+    let text = |name: &str| std::fs::read_to_string(pilot.folder.join(name)).unwrap_or_default();
+    until("the first line is there", || text("first").contains(" before\n"));
+    let (status, _) =
+        relog(&pilot, "output: '@/first'", "output: '@/second', format: 'json', level: 'debug', maxLine: 256");
+    assert_eq!(status, 200);
+    pilot.send(Signal::SIGHUP);
+    until("debug is shown", || text("second").contains("event: {Signal SIGHUP}"));
+    File::create(pilot.folder.join("go")).unwrap();
+    until("the second line is there", || text("second").contains("\"after\""));
+    std::fs::rename(pilot.folder.join("second"), pilot.folder.join("second.1")).unwrap();
+    pilot.send(Signal::SIGUSR1);
+    until("the new file is reopened", || pilot.folder.join("second").exists());
+    File::create(pilot.folder.join("rotated")).unwrap();
+    until("the long line is there", || text("second").contains("\"partial_last\":true"));
+    let old = text("first");
+    assert!(old.contains("reloading") && old.contains("settings=logging") && !old.contains("after"), "{old}");
+    let records: Vec<Value> = (text("second.1") + &text("second"))
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect();
+    let said = messages(&records, "a");
+    assert_eq!((said[0], said[1].len(), said[2].len()), ("after", 256, 44));
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_refuses_the_reload() {
+    let mut pilot = Pilot::of(
+        "{ control: { socket: '@/socket' }, stopTimeout: 1, logging: { level: 'info' },
+           jobs: [ { name: 'a', exec: ['sh', '-c', 'echo up; until [ -e @/go ]; do sleep 0.02; done; echo still here; sleep 100'] } ] }",
+    );
+    pilot.says("up");
+    // What the config's check finds is told with its place, what only opening shows without.
+    for (output, problem) in [
+        ("@/nosuch/log", "logging.output: cannot write to"),
+        ("/proc/log", "cannot open the log `/proc/log`: No such file or directory"),
+    ] {
+        let (status, body) = relog(&pilot, "level: 'info'", &format!("output: '{output}', format: 'json'"));
+        assert!(status == 422 && body.contains(problem), "{status}: {body}");
+        relog(&pilot, &format!("output: '{output}', format: 'json'"), "level: 'info'");
+    }
+    File::create(pilot.folder.join("go")).unwrap();
+    assert!(!pilot.says("still here").starts_with('{'));
+    let path = pilot.folder.join("app.json5");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace("level: 'info'", &pilot.at_home("output: '@/log'"))).unwrap();
+    let (status, body) = local(&pilot.folder.join("socket"), "POST", "/v3/reload?dry-run", "");
+    assert!(status == 200 && body.contains("\"settings\":[\"logging\"]"), "{status}: {body}");
+    assert!(!pilot.folder.join("log").exists());
+}
+
+#[test]
+fn a_flood_is_whole_and_in_order_over_a_change_of_the_log() {
+    let pilot = Pilot::of(
+        "{ control: { socket: '@/socket' }, logging: { output: '@/first' },
+           jobs: [ { name: 'a', exec: ['sh', '-c', 'i=0; until [ -e @/enough ]; do seq $i $((i + 999)); i=$((i + 1000)); done; seq $i $((i + 9)); echo end'] } ] }",
+    );
+    let size = |name: &str| std::fs::metadata(pilot.folder.join(name)).map_or(0, |file| file.len());
+    until("the flood has begun", || size("first") > 100_000);
+    assert_eq!(relog(&pilot, "output: '@/first'", "output: '@/second', format: 'text'").0, 200);
+    until("the flood goes on", || size("second") > 100_000);
+    File::create(pilot.folder.join("enough")).unwrap();
+    let text = |name: &str| std::fs::read_to_string(pilot.folder.join(name)).unwrap();
+    until("the flood is over", || text("second").contains("msg=end "));
+    let mut lines = said(&text("first").lines().map(str::to_owned).collect::<Vec<_>>());
+    lines.extend(text("second").lines().filter_map(|line| {
+        let (message, _) = line.split_once("msg=")?.1.split_once(" job=a pid=")?;
+        Some(message.to_owned())
+    }));
+    assert_eq!(lines.pop().as_deref(), Some("end"));
+    for (number, line) in lines.iter().enumerate() {
+        assert_eq!(*line, number.to_string());
+    }
+    assert_eq!(pilot.end().0, Some(0));
+}
+
+#[test]
+fn the_end_of_a_job_is_told_with_its_last_words() {
+    let script = "seq 1000 >&2; echo cannot open /x >&2; printf \\\"it is gone\\\" >&2; echo bye";
+    let pilot = Pilot::of_jobs(&format!(
+        "{{ name: 'fails', exec: ['sh', '-c', \"{script}; exit 3\"] }}, {{ name: 'ends', exec: ['sh', '-c', \"{script}\"] }},
+         {{ name: 'raw', exec: ['sh', '-c', \"{script}; exit 3\"], logging: {{ raw: true }} }}, {{ name: 'stays', exec: 'sleep 1000' }}"
+    ));
+    let socket = pilot.folder.join("socket");
+    until("the socket is there", || socket.exists());
+    let last_exit = |job: &str| {
+        let body: Value = serde_json::from_str(&local(&socket, "GET", &format!("/v3/jobs/{job}"), "").1).unwrap();
+        (body["last_exit"].clone(), body["explanation"].as_str().unwrap().to_owned())
+    };
+    until("the last words come", || last_exit("fails").0["stderr"].as_str().is_some_and(|words| !words.is_empty()));
+    let (exit, explanation) = last_exit("fails");
+    let words = exit["stderr"].as_str().unwrap();
+    assert!(words.ends_with("\n1000\ncannot open /x\nit is gone") && words.len() <= 1024, "{words}");
+    assert!(explanation.contains("exit status 3 (stderr: it is gone)"), "{explanation}");
+    until("the others have ended", || last_exit("ends").0.is_object() && last_exit("raw").0.is_object());
+    assert_eq!((&last_exit("ends").0["stderr"], &last_exit("raw").0["stderr"]), (&"".into(), &"".into()));
+    assert_eq!(pilot.stop().0, Some(0));
 }
 
 fn rsyslog_reads(folder: &Path) -> String {

@@ -14,3 +14,4 @@ mod problems;
 mod samples;
 mod telemetry;
 mod tidy;
+mod viewers;

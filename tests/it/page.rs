@@ -63,6 +63,13 @@ impl Browser {
         began.elapsed()
     }
 
+    /// Types into what has the focus.
+    fn type_keys(&self, text: &str) {
+        let element = self.ask("GET", &format!("/session/{}/element/active", self.session), &Value::Null);
+        let id = element.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
+        self.of_session(&format!("element/{id}/value"), &json!({"text": text}));
+    }
+
     /// Emulates a preference of whoever looks.
     fn prefers(&self, feature: &str, value: &str) {
         let params = json!({"features": [{"name": feature, "value": value}]});
@@ -92,8 +99,9 @@ fn a_failing_and_recovering_job_is_seen_within_a_second() {
     let mut pilot = Pilot::of(&format!(
         "{{ control: {{ socket: '@/socket' }}, stopTimeout: 1, telemetry: {{ port: {port}, interfaces: ['lo'] }}, jobs: [
             {{ name: 'db', exec: 'sleep 1000', health: {{ exec: ['sh', '-c', '{check}'], interval: 1, ttl: 5 }} }},
-            {{ name: 'app', exec: ['sh', '-c', 'while test ! -e @/stop; do sleep 0.05; done; rm @/stop; exit 3'],
-               restarts: 'unlimited', when: {{ source: 'db', once: 'healthy' }} }} ] }}"
+            {{ name: 'app', exec: ['sh', '-c', 'echo app is up; echo \"\\x1b[31mred <b>\" >&2; while test ! -e @/stop; do sleep 0.05; done; rm @/stop; exit 3'],
+               restarts: 'unlimited', when: {{ source: 'db', once: 'healthy' }} }},
+            {{ name: 'raw', exec: 'sleep 1000', logging: {{ raw: true }} }} ] }}"
     ));
     pilot.says("serving");
     let browser = Browser::start();
@@ -102,7 +110,7 @@ fn a_failing_and_recovering_job_is_seen_within_a_second() {
     browser.until(&has("#job-db", "unhealthy"), 3 * second);
     browser.until(&has("#job-app", "app waits for db healthy"), second);
     // The graph has both jobs and what joins them, and each can be reached by keyboard.
-    browser.until("document.querySelectorAll('#graph a').length === 2", second);
+    browser.until("document.querySelectorAll('#graph a').length === 3", second);
     browser.until("document.querySelectorAll('#graph path').length === 1", second);
     browser.until(&has("#graph .word", "healthy"), second);
     let label = browser.run("return document.querySelector('#graph a').getAttribute('aria-label')");
@@ -114,16 +122,25 @@ fn a_failing_and_recovering_job_is_seen_within_a_second() {
         ),
         0
     );
+    // Whose output is shown is chosen by keyboard, too; before the job has a process, in this case.
+    browser.run("document.getElementById('output-of').focus()");
+    browser.type_keys("app");
+    browser.until(&has("#output-note", "the last lines of app"), second);
+    assert_eq!(browser.run("return document.querySelector('#output-of option[value=raw]').disabled"), true);
+    assert_eq!(browser.run("return document.querySelector('#output-of').labels[0].textContent"), "What a job writes:");
     // It recovers; the check has a pace of a second.
     std::fs::write(pilot.folder.join("ok"), "").unwrap();
     browser.until(&has("#job-app .mark", "running"), 2 * second + second);
     browser.until(&has("#events", "StatusHealthy"), second);
+    browser.until(&has("#output", "out  app is up"), second);
+    browser.until(&has("#output", "err  red <b>"), second);
     // A run fails, and the next one is there: as soon as the job has seen the file.
     std::fs::write(pilot.folder.join("stop"), "").unwrap();
     pilot.says("app exited with error");
     let seen = browser.until(&has("#job-app", "exit status 3"), second);
     assert!(seen < second, "{seen:?}");
     browser.until(&has("#job-app .mark", "running"), second);
+    browser.until("document.querySelector('#output').textContent.split('app is up').length === 3", second);
     let background = || browser.run("return getComputedStyle(document.body).backgroundColor");
     browser.prefers("prefers-color-scheme", "light");
     let light = background();
@@ -149,12 +166,14 @@ fn the_page_is_for_those_who_ask_for_html_and_can_be_turned_off() {
     assert_eq!(remote(port, "GET", "/", "", "").0, 404);
     assert_eq!(remote(port, "POST", "/", html, "").0, 405);
     assert_eq!(remote(port, "GET", "/page/status", "", "").0, 200);
+    assert_eq!(remote(port, "GET", "/page/logs/nosuch", "", "").0, 404);
+    assert_eq!(remote(port, "POST", "/page/logs/a", "", "").0, 405);
     // Steering is for the socket.
     assert_eq!(remote(port, "POST", "/v3/jobs/a/stop", "", "").0, 404);
     assert_eq!(pilot.stop().0, Some(0));
     let mut pilot = Pilot::of(&config(false));
     pilot.says("serving");
-    for path in ["/", "/page/status", "/page/events"] {
+    for path in ["/", "/page/status", "/page/events", "/page/logs/a"] {
         assert_eq!(remote(port, "GET", path, html, "").0, 404, "{path}");
     }
     assert_eq!(pilot.stop().0, Some(0));

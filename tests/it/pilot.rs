@@ -77,6 +77,11 @@ impl Pilot {
         Self { folder, child, lines, seen: Vec::new() }
     }
 
+    /// The text with the test's own folder for each `@`.
+    pub fn at_home(&self, text: &str) -> String {
+        text.replace('@', self.folder.to_str().unwrap())
+    }
+
     /// Waits for a line that holds these words.
     pub fn says(&mut self, words: &str) -> String {
         let deadline = Instant::now() + LIMIT;
@@ -95,8 +100,12 @@ impl Pilot {
         }
     }
 
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
     pub fn send(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+        kill(Pid::from_raw(self.pid()), signal).unwrap();
     }
 
     /// Waits for the end: the exit status.

@@ -2,21 +2,24 @@
 //!
 //! Not here: what is sent when (`policy::service`), how requests are made (`Registry`), and watches (`watch`).
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use slog::{Logger, debug, info, o, warn};
 
-use super::{Beginning, Outcome, Registry};
+use super::{Beginning, Outcome, Registry, RequestError};
 use crate::event::JobName;
 use crate::guard::PanicGuard;
-use crate::messages::{CatalogCommand, CatalogContact, CatalogFinished};
-use crate::policy::contact::{Contacts, Notice};
+use crate::messages::{
+    CatalogCommand, CatalogContact, CatalogFinished, CatalogStatus, CatalogStatusQuery, RequestCounts, ServiceStatus,
+};
+use crate::policy::contact::{Contact, Contacts, Notice};
 use crate::policy::job::Report;
 use crate::policy::service::{Action, Request, RequestId, ServicePolicy, Timer};
 use crate::random::Random;
 use crate::spec::ServiceSpec;
+use crate::timers;
 
 #[derive(Debug)]
 struct Service<M> {
@@ -26,8 +29,19 @@ struct Service<M> {
     timers: HashMap<Timer, SpawnHandle>,
     /// What the registry wants to know when it is asked again.
     memory: Option<M>,
+    /// Why its last request failed, if it did.
+    error: Option<String>,
     /// For a service without a job: its heart beats by itself.
     beats: Option<SpawnHandle>,
+}
+
+/// A request that is under way.
+#[derive(Debug)]
+struct Asked {
+    service: JobName,
+    id: RequestId,
+    operation: &'static str,
+    at: Instant,
 }
 
 /// See the module.
@@ -39,6 +53,7 @@ pub struct CatalogAgent<R: Registry> {
     inherited: bool,
     finish: Option<Recipient<CatalogFinished>>,
     contacts: Contacts,
+    requests: BTreeMap<&'static str, RequestCounts>,
     random: Random,
     log: Logger,
     _guard: Option<PanicGuard>,
@@ -54,6 +69,7 @@ impl<R: Registry> CatalogAgent<R> {
             inherited: beginning.inherited,
             finish: None,
             contacts: Contacts::default(),
+            requests: BTreeMap::new(),
             random: Random::from_entropy(),
             log: beginning.log.new(o!("catalog" => R::NAME)),
             _guard: beginning.guard,
@@ -69,6 +85,7 @@ impl<R: Registry> CatalogAgent<R> {
             under_way: None,
             timers: HashMap::new(),
             memory: None,
+            error: None,
             beats: None,
         });
         let actions = service.policy.advertise(&spec, maintenance);
@@ -149,25 +166,33 @@ impl<R: Registry> CatalogAgent<R> {
     fn send(&mut self, name: &JobName, id: RequestId, request: Request, ctx: &mut Context<Self>) {
         let Some(service) = self.services.get_mut(name) else { return };
         debug!(self.log, "asking"; "service" => %name, "request" => ?request);
+        let asked = Asked { service: name.clone(), id, operation: request.word(), at: timers::now() };
         let work = fut::wrap_future(self.registry.make(service.spec.clone(), service.memory.clone(), request));
-        let of = name.clone();
-        let handle = ctx.spawn(work.map(move |outcome, actor: &mut Self, ctx| actor.answered(&of, id, outcome, ctx)));
+        let handle = ctx.spawn(work.map(move |outcome, actor: &mut Self, ctx| actor.answered(&asked, outcome, ctx)));
         service.under_way = Some((id, handle));
     }
 
-    fn answered(&mut self, name: &JobName, id: RequestId, outcome: Outcome<R::Memory>, ctx: &mut Context<Self>) {
+    fn answered(&mut self, asked: &Asked, outcome: Outcome<R::Memory>, ctx: &mut Context<Self>) {
+        let Asked { service: name, id, operation, at } = asked;
         let Some(service) = self.services.get_mut(name) else { return };
-        if service.under_way.take_if(|(under_way, _)| *under_way == id).is_none() {
+        if service.under_way.take_if(|(under_way, _)| under_way == id).is_none() {
             return;
         }
         service.memory = outcome.memory;
-        self.tell(&CatalogContact::new(name.as_str(), outcome.error.as_ref()));
+        service.error = outcome.error.as_ref().map(RequestError::to_string);
+        let took = timers::now().duration_since(*at);
+        self.tell(&CatalogContact::new(name.as_str(), operation, Some(took), outcome.error.as_ref()));
         let random = self.random.fraction();
-        self.ask_policy(name, ctx, |policy| policy.answered(id, outcome.answer, random));
+        self.ask_policy(name, ctx, |policy| policy.answered(*id, outcome.answer, random));
     }
 
     fn tell(&mut self, contact: &CatalogContact) {
         let (who, reason) = (&*contact.who, &*contact.reason);
+        let counts = self.requests.entry(contact.operation).or_default();
+        if let Some(took) = contact.took {
+            counts.durations.record(took.as_secs_f64());
+        }
+        counts.errors += u64::from(contact.contact != Contact::Good);
         if !reason.is_empty() {
             debug!(self.log, "a request failed"; "for" => who, "reason" => reason);
         }
@@ -238,6 +263,19 @@ impl<R: Registry> Handler<CatalogContact> for CatalogAgent<R> {
 
     fn handle(&mut self, contact: CatalogContact, _ctx: &mut Self::Context) {
         self.tell(&contact);
+    }
+}
+
+impl<R: Registry> Handler<CatalogStatusQuery> for CatalogAgent<R> {
+    type Result = CatalogStatus;
+
+    fn handle(&mut self, _query: CatalogStatusQuery, _ctx: &mut Self::Context) -> CatalogStatus {
+        let status = |service: &Service<R::Memory>| ServiceStatus {
+            registration: service.policy.registration(),
+            error: service.error.clone(),
+        };
+        let services = self.services.iter().map(|(name, service)| (name.clone(), status(service))).collect();
+        CatalogStatus { catalog: R::NAME, services, requests: self.requests.clone() }
     }
 }
 

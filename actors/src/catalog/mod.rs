@@ -3,6 +3,7 @@
 //! A catalog is a `Registry`, which makes the requests of services, and an `InstanceSource` for each watch.
 
 mod agent;
+pub mod client;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,8 +15,10 @@ use slog::Logger;
 pub use agent::CatalogAgent;
 
 use crate::consul_agent::{self, ConsulAgent, ConsulClient};
+#[cfg(feature = "etcd")]
+use crate::etcd_agent::{self, EtcdAgent, EtcdClient};
 use crate::guard::PanicGuard;
-use crate::messages::{CatalogCommand, CatalogContact};
+use crate::messages::{CatalogCommand, CatalogContact, CatalogStatusQuery};
 use crate::policy::service::{Answer, Request};
 use crate::policy::watch;
 use crate::spec::{CatalogSpec, ServiceSpec, WatchSpec};
@@ -96,6 +99,11 @@ pub trait InstanceSource {
     fn ask(&mut self, index: Option<u64>) -> LocalBoxFuture<'static, Result<watch::Answer, RequestError>>;
 }
 
+/// How long what a service asks for may take: half the time that the catalog believes the last heartbeat.
+pub fn patience(spec: &ServiceSpec) -> Duration {
+    (spec.ttl / 2).clamp(Duration::from_secs(1), Duration::from_secs(10))
+}
+
 /// Makes the source of a watch.
 type Looks = dyn Fn(&WatchSpec) -> Box<dyn InstanceSource>;
 
@@ -106,6 +114,8 @@ pub struct Catalog {
     pub agent: Recipient<CatalogCommand>,
     /// Keeps the log of outages.
     pub contacts: Recipient<CatalogContact>,
+    /// Knows how registrations stand and requests went.
+    pub status: Recipient<CatalogStatusQuery>,
     looks: Rc<Looks>,
 }
 
@@ -137,6 +147,15 @@ impl Catalog {
                 let agent = ConsulAgent::new(client.clone(), beginning).start();
                 Ok(Self::new(&agent, move |watch| Box::new(consul_agent::Watching::new(client.clone(), watch))))
             }
+            #[cfg(feature = "etcd")]
+            CatalogSpec::Etcd(etcd) => {
+                let client = EtcdClient::new(etcd).map_err(|cause| cause.to_string())?;
+                let log = beginning.log.clone();
+                let agent = EtcdAgent::new(client.clone(), beginning).start();
+                Ok(Self::new(&agent, move |watch| Box::new(etcd_agent::Watching::new(client.clone(), watch, &log))))
+            }
+            #[cfg(not(feature = "etcd"))]
+            CatalogSpec::Etcd(_) => Err("this binary has been built without etcd".to_owned()),
         }
     }
 
@@ -144,8 +163,8 @@ impl Catalog {
         agent: &Addr<CatalogAgent<R>>,
         looks: impl Fn(&WatchSpec) -> Box<dyn InstanceSource> + 'static,
     ) -> Self {
-        let (agent, contacts) = (agent.clone().recipient(), agent.clone().recipient());
-        Self { agent, contacts, looks: Rc::new(looks) }
+        let (contacts, status) = (agent.clone().recipient(), agent.clone().recipient());
+        Self { agent: agent.clone().recipient(), contacts, status, looks: Rc::new(looks) }
     }
 
     /// Where this watch looks.

@@ -3,9 +3,6 @@
 //! Not here: when to ask (`catalog::agent`, `policy`).
 
 mod client;
-mod connect;
-mod dns;
-mod tls;
 mod wire;
 
 use std::time::Duration;
@@ -13,11 +10,11 @@ use std::time::Duration;
 use awc::http::Method;
 use futures_core::future::LocalBoxFuture;
 
-pub use client::{ClientError, ConsulClient};
-pub use tls::{TlsError, client_config};
-pub use wire::percent_encode;
+pub use client::ConsulClient;
 
-use crate::catalog::{CatalogAgent, InstanceSource, Outcome, Registry, RequestError};
+pub use crate::catalog::client::{ClientError, TlsError};
+use crate::catalog::{CatalogAgent, InstanceSource, Outcome, Registry, RequestError, patience};
+use crate::http::percent_encode;
 use crate::policy::service::{Answer, Request};
 use crate::policy::watch;
 use crate::spec::{ServiceSpec, WatchSpec};
@@ -45,11 +42,6 @@ impl Registry for ConsulClient {
     }
 }
 
-/// How long an answer may take: half the time that the agent believes the last heartbeat.
-fn patience(spec: &ServiceSpec) -> Duration {
-    (spec.ttl / 2).clamp(Duration::from_secs(1), Duration::from_secs(10))
-}
-
 async fn make(client: ConsulClient, spec: ServiceSpec, good_hash: Option<String>, request: Request) -> Outcome<String> {
     let good_hash = good_hash.filter(|_| !matches!(request, Request::Register(_)));
     let id = percent_encode(&spec.id);
@@ -64,8 +56,8 @@ async fn make(client: ConsulClient, spec: ServiceSpec, good_hash: Option<String>
         Request::Deregister => (Method::PUT, format!("/v1/agent/service/deregister/{id}"), Ok(Vec::new())),
     };
     let body = body.expect("plain structs of text and numbers are always JSON");
-    let reply = match client.ask(method, &path, &body, patience(&spec)).await {
-        Ok(reply) => reply,
+    let (reply, hash) = match client.ask(method, &path, &body, patience(&spec)).await {
+        Ok(found) => found,
         Err(error) => return Outcome::failed(error, good_hash),
     };
     let unknown = reply.status == 404 || (!reply.is_success() && says_unknown(&reply.text()));
@@ -73,11 +65,11 @@ async fn make(client: ConsulClient, spec: ServiceSpec, good_hash: Option<String>
         Request::Register(_) if unknown => {}
         _ if unknown => return Outcome::of(Answer::Unknown, good_hash),
         Request::Look if reply.is_success() => {
-            if reply.hash.is_some() && reply.hash == good_hash {
+            if hash.is_some() && hash == good_hash {
                 return Outcome::of(Answer::Done, good_hash);
             }
             return match wire::is_as_registered(&reply.body, &spec) {
-                Ok(true) => Outcome::of(Answer::Done, reply.hash.or(good_hash)),
+                Ok(true) => Outcome::of(Answer::Done, hash.or(good_hash)),
                 Ok(false) => Outcome::of(Answer::Differs, good_hash),
                 Err(cause) => {
                     Outcome::failed(RequestError::Broken(format!("the answer makes no sense: {cause}")), good_hash)

@@ -327,19 +327,6 @@ fn instance(text: &[u8]) -> Result<Option<Instance>, InstancesError> {
     Ok(Some(Instance { address: address.0.into(), port }))
 }
 
-/// Text as it stands in a path or a query.
-pub fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -457,10 +444,5 @@ mod tests {
             }
             if read([&text[..]]).is_err() {}
         }
-    }
-
-    #[test]
-    fn text_is_encoded_for_queries() {
-        assert_eq!(percent_encode("pro d&1/ü"), "pro%20d%261%2F%C3%BC");
     }
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::ControlNeighbours;
 use crate::event::JobName;
 use crate::http::{JSON, Reply, Request};
-use crate::messages::{JobOrder, Order, OrderError};
+use crate::messages::{JobEntry, JobOrder, Order, OrderError};
+use crate::nearest::nearest;
 use crate::overview::{self, JobReport, NoAnswer};
 use crate::policy::job::State;
 use crate::status::{JobBody, StatusBody};
@@ -49,13 +50,22 @@ pub(super) async fn status(neighbours: &ControlNeighbours) -> Reply {
 pub(super) async fn job_status(name: &str, neighbours: &ControlNeighbours) -> Reply {
     match job_body(name, neighbours).await {
         Ok(Some(body)) => json(200, &body),
-        Ok(None) => unknown(name),
+        Ok(None) => unknown(name, neighbours).await,
         Err(error) => refused(504, &error.to_string()),
     }
 }
 
-fn unknown(name: &str) -> Reply {
-    refused(404, &format!("there is no job `{name}`"))
+async fn unknown(name: &str, neighbours: &ControlNeighbours) -> Reply {
+    match overview::entries(&neighbours.overview).await {
+        Ok(jobs) => no_such_job(name, &jobs),
+        Err(error) => refused(504, &error.to_string()),
+    }
+}
+
+pub(super) fn no_such_job(name: &str, jobs: &[JobEntry]) -> Reply {
+    let hint = nearest(name, jobs.iter().map(|job| job.name.as_str()));
+    let hint = hint.map(|name| format!(", perhaps `{name}`")).unwrap_or_default();
+    refused(404, &format!("there is no job `{name}`{hint}"))
 }
 
 /// The sentence about a job may be about others, so all are asked.
@@ -101,7 +111,7 @@ fn signal(request: &Request) -> Result<i32, Box<Reply>> {
 async fn perform(name: &str, order: Order, neighbours: &ControlNeighbours) -> Reply {
     let before = match job(name, neighbours).await {
         Ok(Some(job)) => job,
-        Ok(None) => return unknown(name),
+        Ok(None) => return unknown(name, neighbours).await,
         Err(error) => return refused(504, &error.to_string()),
     };
     let runs = matches!(before.status.as_ref().map(|status| status.state), Some(State::Running(_)));

@@ -4,6 +4,7 @@
 //! request.
 
 mod jobs;
+mod logs;
 mod requests;
 mod socket;
 
@@ -22,11 +23,13 @@ use crate::http::{Listener, Reply, Request, Server};
 use crate::messages::{
     ControlClosed, ControlCommand, Follow, JobOrder, MetricCommand, OverviewQuery, Reload, SupervisorCommand,
 };
+use crate::output::Pump;
 use crate::spec::ControlSpec;
 use crate::sys;
 
+pub(crate) use logs::{LogSource, log_events};
 pub(crate) use requests::events;
-pub use socket::{Socket, SocketError, fallback_path};
+pub use socket::{Socket, SocketError, fallback_path, where_it_answers};
 
 /// How long to wait until a socket that could not be made is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -54,6 +57,8 @@ pub struct ControlNeighbours {
     pub journal: Recipient<Follow>,
     /// Values of metrics.
     pub metrics: Recipient<MetricCommand>,
+    /// What jobs write.
+    pub pump: Pump,
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use actix::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::logs::{self, LogSource};
 use super::{ACTOR_PATIENCE, ControlNeighbours, RELOAD_PATIENCE, jobs};
 use crate::http::{EVENT_STREAM, JSON, Reply, Request};
 use crate::messages::{Follow, MetricCommand, Reload, ReloadError, SupervisorCommand};
@@ -24,6 +25,7 @@ enum Route<'a> {
     Job(&'a str),
     Order(&'a str, &'a str),
     Events,
+    Logs(&'a str),
     OpenApi,
 }
 
@@ -49,7 +51,11 @@ fn route(path: &str) -> Option<(Route<'_>, Method, &'static str)> {
         "/v3/status" => (Route::Status, Method::Get, "/v3/status"),
         "/v3/events" => (Route::Events, Method::Get, "/v3/events"),
         "/v3/openapi.json" => (Route::OpenApi, Method::Get, "/v3/openapi.json"),
-        _ => return job_route(path.strip_prefix("/v3/jobs/")?),
+        _ => match path.strip_prefix("/v3/logs/") {
+            Some("") => return None,
+            Some(name) => (Route::Logs(name), Method::Get, "/v3/logs/{name}"),
+            None => return job_route(path.strip_prefix("/v3/jobs/")?),
+        },
     })
 }
 
@@ -86,6 +92,10 @@ pub(super) async fn answer(request: Request, neighbours: &ControlNeighbours) -> 
         Route::Job(name) => jobs::job_status(name, neighbours).await,
         Route::Order(name, order) => jobs::order(name, order, &request, neighbours).await,
         Route::Events => events(&request, &neighbours.journal).await,
+        Route::Logs(name) => {
+            let source = LogSource { supervisor: &neighbours.overview, pump: &neighbours.pump };
+            logs::logs(name, &request, source).await
+        }
         Route::OpenApi => Reply::new(200, JSON, include_bytes!("openapi.json").as_slice()),
     };
     (Some(path), reply)
@@ -106,7 +116,7 @@ pub(crate) async fn events(request: &Request, journal: &Recipient<Follow>) -> Re
     let replay = if after.is_some() { usize::MAX } else { replay };
     let follow = Follow { replay, after: after.unwrap_or(0) };
     match actix::clock::timeout(ACTOR_PATIENCE, journal.send(follow)).await {
-        Ok(Ok(followed)) => Reply::stream(EVENT_STREAM, followed.0),
+        Ok(Ok(followed)) => Reply::stream(EVENT_STREAM, followed),
         Ok(Err(_)) => Reply::status_only(503),
         Err(_) => Reply::status_only(504),
     }

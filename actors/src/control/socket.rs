@@ -104,13 +104,61 @@ pub fn bind_as_configured(spec: &ControlSpec) -> Result<(Socket, UnixListener, O
     Err(first)
 }
 
+/// Where a client finds the socket that `bind_as_configured` has made.
+pub fn where_it_answers(spec: &ControlSpec) -> PathBuf {
+    let answers = |path: &Path| matches!(sys::is_listened_to(path), Ok(true));
+    if spec.is_default && !answers(&spec.socket) {
+        let fallback = fallback_path();
+        // Who listens in somebody else's folder may be anybody.
+        if fallback.parent().is_some_and(|folder| is_ours_alone(folder).is_ok()) && answers(&fallback) {
+            return fallback;
+        }
+    }
+    spec.socket.clone()
+}
+
 /// Makes a folder for us alone; in `/tmp` somebody else might have been faster.
 fn own_folder(folder: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(folder) {
         Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(cause),
         Ok(()) | Err(_) => {}
     }
+    is_ours_alone(folder)
+}
+
+fn is_ours_alone(folder: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(folder)?;
     let ours = found.is_dir() && found.uid() == sys::user_id() && found.permissions().mode() & 0o077 == 0;
     if ours { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_is_ours_alone_or_not_used() {
+        let place = std::env::temp_dir().join(format!("containerpilot-socket-{}", std::process::id()));
+        fs::create_dir(&place).unwrap();
+        let folder = place.join("folder");
+        own_folder(&folder).unwrap();
+        own_folder(&folder).unwrap();
+        let set_mode = |mode| fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+        for mode in [0o755, 0o710, 0o702] {
+            set_mode(mode);
+            assert!(own_folder(&folder).is_err(), "{mode:o}");
+        }
+        set_mode(0o700);
+        symlink(&folder, place.join("link")).unwrap();
+        assert!(own_folder(&place.join("link")).is_err());
+        fs::write(place.join("file"), "").unwrap();
+        assert!(own_folder(&place.join("file")).is_err());
+        // Only root can give it away, and does not use it then either.
+        if chown(&folder, Some(1), None).is_ok() {
+            assert!(own_folder(&folder).is_err());
+        }
+        fs::remove_dir_all(place).unwrap();
+    }
 }

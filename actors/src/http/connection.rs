@@ -1,15 +1,18 @@
 //! One client: its request read, its answer written, each within its time; then the connection ends.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::request::{Progress, Request, RequestReader};
-use super::{Body, PATIENCE, Reply, reason};
+use super::{Body, PATIENCE, Reply, Source, reason};
 
 /// What a client whose request was refused may still send, so that it gets to read why.
 const MOST_IGNORED: usize = 64 * 1024 * 1024;
@@ -19,6 +22,8 @@ const IGNORING: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How much is read at once.
 const PIECE: usize = 8 * 1024;
+/// How much of an answer that goes on and on is sent at once, more or less.
+const GATHERED: usize = 16 * 1024;
 
 /// What a connection is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +36,15 @@ pub(super) enum Stage {
     Streaming,
 }
 
-pub(super) async fn serve<S, H, F>(mut stream: S, handler: Rc<H>, stage: Rc<Cell<Stage>>)
+/// One at a time makes a piece of an answer that goes on and on. Between two of them whoever else has something to do gets
+/// his turn on the event loop, however many viewers there are.
+pub(super) type Turns = Rc<Semaphore>;
+
+pub(super) fn turns() -> Turns {
+    Rc::new(Semaphore::new(1))
+}
+
+pub(super) async fn serve<S, H, F>(mut stream: S, handler: Rc<H>, stage: Rc<Cell<Stage>>, turns: Turns)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Fn(Request) -> F,
@@ -48,11 +61,11 @@ where
         Ok(Err(ReadError::Status(status))) => (Reply::status_only(status), true, true),
         Err(_) => (Reply::status_only(408), true, true),
     };
-    if let Body::Stream(_) = reply.body {
+    if let Body::Stream { .. } = reply.body {
         stage.set(Stage::Streaming);
     }
     // A client that has gone or does not read gets no answer, and there is nobody to tell.
-    if write_reply(&mut stream, reply, with_body).await.is_err() {
+    if write_reply(&mut stream, reply, with_body, &turns).await.is_err() {
         return;
     }
     // Closing would do, but for who is still sending.
@@ -87,7 +100,12 @@ async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Resu
     }
 }
 
-async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply, with_body: bool) -> io::Result<()> {
+async fn write_reply<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    reply: Reply,
+    with_body: bool,
+    turns: &Semaphore,
+) -> io::Result<()> {
     use std::io::Write;
     let Reply { status, content_type, headers, body } = reply;
     let mut bytes = Vec::with_capacity(256);
@@ -103,22 +121,38 @@ async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply, with_b
             }
             in_time(stream.write_all(&bytes)).await?;
         }
-        Body::Stream(mut pieces) => {
+        Body::Stream { mut source, heartbeat } => {
             in_time(stream.write_all(&bytes)).await?;
             if !with_body {
                 return Ok(());
             }
             loop {
-                match timeout(HEARTBEAT, pieces.recv()).await {
+                match timeout(HEARTBEAT, next_piece(&mut *source, turns)).await {
                     Ok(Some(piece)) => in_time(stream.write_all(&piece)).await?,
                     Ok(None) => break,
-                    // A comment, by which we learn whether anybody is still there.
-                    Err(_) => in_time(stream.write_all(b":\n\n")).await?,
+                    Err(_) => in_time(stream.write_all(heartbeat)).await?,
                 }
             }
         }
     }
     Ok(())
+}
+
+/// What is there by now, as much as is sent at once; waits if nothing is. None at the end.
+async fn next_piece(source: &mut dyn Source, turns: &Semaphore) -> Option<Vec<u8>> {
+    let mut piece = Vec::new();
+    if !poll_fn(|cx| source.poll_append(cx, &mut piece)).await {
+        return None;
+    }
+    let _turn = turns.acquire().await;
+    poll_fn(|cx| {
+        while piece.len() < GATHERED && source.poll_append(cx, &mut piece) == Poll::Ready(true) {}
+        Poll::Ready(())
+    })
+    .await;
+    // Not before the event loop has looked for news from outside.
+    tokio::task::yield_now().await;
+    Some(piece)
 }
 
 async fn in_time(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {

@@ -10,10 +10,9 @@ mod request;
 mod server;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::fmt;
+use std::task::{Context, Poll};
 use std::time::Duration;
-
-use tokio::sync::mpsc;
 
 pub use request::{Problem, Progress, Request, RequestReader, percent_encode};
 pub use server::{Listener, Server};
@@ -33,14 +32,35 @@ pub const TEXT: &str = "text/plain; charset=utf-8";
 pub const EVENT_STREAM: &str = "text/event-stream";
 /// What machines read.
 pub const JSON: &str = "application/json";
+/// A JSON object a line.
+pub const JSON_LINES: &str = "application/x-ndjson";
+
+/// A body that goes on and on.
+pub trait Source {
+    /// Appends a little more to a piece of the body; false at the end, and from then on.
+    fn poll_append(&mut self, cx: &mut Context<'_>, piece: &mut Vec<u8>) -> Poll<bool>;
+}
 
 /// What a body is made of.
-#[derive(Debug)]
 pub enum Body {
     /// All of it.
     Whole(Cow<'static, [u8]>),
-    /// Piece after piece, until the sender is dropped or the client is gone.
-    Stream(mpsc::Receiver<Arc<[u8]>>),
+    /// Piece after piece, until there are no more or the client is gone.
+    Stream {
+        /// Asked for more when the client has taken what was there.
+        source: Box<dyn Source>,
+        /// What means nothing, to learn now and then whether anybody is still there.
+        heartbeat: &'static [u8],
+    },
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(body) => f.debug_tuple("Whole").field(&body.len()).finish(),
+            Self::Stream { .. } => f.write_str("Stream"),
+        }
+    }
 }
 
 /// An answer.
@@ -77,9 +97,12 @@ impl Reply {
         Self::new(status, TEXT, format!("{}\n", why.trim_end()).into_bytes())
     }
 
-    /// A body that goes on and on.
-    pub fn stream(content_type: &'static str, pieces: mpsc::Receiver<Arc<[u8]>>) -> Self {
-        Self { status: 200, content_type, headers: "Cache-Control: no-store\r\n", body: Body::Stream(pieces) }
+    /// A body that goes on and on, of server-sent events or of lines.
+    pub fn stream(content_type: &'static str, source: impl Source + 'static) -> Self {
+        // A comment, or an empty line.
+        let heartbeat: &[u8] = if content_type == EVENT_STREAM { b":\n\n" } else { b"\n" };
+        let body = Body::Stream { source: Box::new(source), heartbeat };
+        Self { status: 200, content_type, headers: "Cache-Control: no-store\r\n", body }
     }
 }
 

@@ -320,6 +320,11 @@ mod tests {
     }
 
     #[test]
+    fn text_is_encoded_for_paths_and_queries() {
+        assert_eq!(percent_encode("pro d&1/ü"), "pro%20d%261%2F%C3%BC");
+    }
+
+    #[test]
     fn a_request_is_the_same_in_pieces_of_any_size() {
         let chunked: &[u8] =
             b"POST /v3/environ?x=%41 HTTP/1.1\r\nHost: c\r\naccept: a\r\nTransfer-Encoding: chunked\r\n\r\n\

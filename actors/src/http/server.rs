@@ -12,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinHandle};
 
-use super::connection::{Stage, serve};
+use super::connection::{Stage, Turns, serve, turns};
 use super::local::LocalStream;
 use super::request::Request;
 use super::{MOST_CLIENTS, Reply};
@@ -50,7 +50,7 @@ impl Server {
         F: Future<Output = Reply> + 'static,
     {
         let handler = Rc::new(handler);
-        let mut clients = Clients::default();
+        let mut clients = Clients { served: VecDeque::new(), turns: turns() };
         let accepting = actix::spawn(async move {
             loop {
                 let accepted = match &listener {
@@ -81,8 +81,11 @@ fn is_of_the_client(cause: &io::Error) -> bool {
 }
 
 /// Those who are being served, the oldest first.
-#[derive(Debug, Default)]
-struct Clients(VecDeque<(Rc<Cell<Stage>>, AbortHandle)>);
+#[derive(Debug)]
+struct Clients {
+    served: VecDeque<(Rc<Cell<Stage>>, AbortHandle)>,
+    turns: Turns,
+}
 
 impl Clients {
     fn admit<S, H, F>(&mut self, stream: S, handler: &Rc<H>)
@@ -92,27 +95,27 @@ impl Clients {
         F: Future<Output = Reply> + 'static,
     {
         // The connections before a short one have mostly ended, so the list stays as short as the number of clients.
-        while self.0.front().is_some_and(|(_, client)| client.is_finished()) {
-            self.0.pop_front();
+        while self.served.front().is_some_and(|(_, client)| client.is_finished()) {
+            self.served.pop_front();
         }
-        if self.0.len() >= MOST_CLIENTS && !self.make_room() {
+        if self.served.len() >= MOST_CLIENTS && !self.make_room() {
             return;
         }
         let stage = Rc::new(Cell::new(Stage::Reading));
-        let task = actix::spawn(serve(stream, handler.clone(), stage.clone()));
-        self.0.push_back((stage, task.abort_handle()));
+        let task = actix::spawn(serve(stream, handler.clone(), stage.clone(), self.turns.clone()));
+        self.served.push_back((stage, task.abort_handle()));
     }
 
     /// Lets the slowest go: first who has not asked, then who only watches. Whoever is owed an answer gets it.
     fn make_room(&mut self) -> bool {
-        self.0.retain(|(_, client)| !client.is_finished());
-        if self.0.len() < MOST_CLIENTS {
+        self.served.retain(|(_, client)| !client.is_finished());
+        if self.served.len() < MOST_CLIENTS {
             return true;
         }
         let at = [Stage::Reading, Stage::Streaming]
             .into_iter()
-            .find_map(|wanted| self.0.iter().position(|(stage, _)| stage.get() == wanted));
-        let Some((_, client)) = at.and_then(|at| self.0.remove(at)) else { return false };
+            .find_map(|wanted| self.served.iter().position(|(stage, _)| stage.get() == wanted));
+        let Some((_, client)) = at.and_then(|at| self.served.remove(at)) else { return false };
         client.abort();
         true
     }
@@ -120,7 +123,7 @@ impl Clients {
 
 impl Drop for Clients {
     fn drop(&mut self) {
-        for (stage, client) in &self.0 {
+        for (stage, client) in &self.served {
             if stage.get() != Stage::Answering {
                 client.abort();
             }

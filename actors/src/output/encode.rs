@@ -19,6 +19,16 @@ pub enum Stream {
     Stderr,
 }
 
+impl Stream {
+    /// Its name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
 /// Whose lines, and how their records look.
 #[derive(Clone, Copy, Debug)]
 pub struct Look<'a> {

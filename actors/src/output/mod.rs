@@ -4,6 +4,7 @@
 //! that write slow down; events and signals never notice. Not here: what our own records look like (`src/logging.rs`).
 
 mod encode;
+mod follow;
 mod lines;
 mod object;
 mod pump;
@@ -13,26 +14,24 @@ mod tail;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
 pub use encode::{Stream, encode_json_string, encode_text_value, stamp_go_log, stamp_nanos, stamp_seconds};
-pub use sink::Sink;
-pub use tail::{Followed, TailLine};
+pub use follow::{Followed, Lines};
+pub use sink::{OpenError, Sink};
+pub use tail::TailLine;
 
 use crate::event::{Owner, RunId};
 use crate::messages::RunReport;
-use crate::spec::{LoggingSpec, OutputSpec};
+use crate::spec::{LogFormat, LogLevel, LoggingSpec, OutputSpec};
 use crate::sys::{Errno, PipePoll};
 
 /// How many bytes of our own records may wait for a slow reader; more are dropped, and counted.
 const MOST_WAITING: usize = 1 << 20;
-
-/// How many lines may wait for somebody who follows a job.
-const FOLLOWED: usize = 1024;
 
 /// The output of a run.
 #[derive(Debug)]
@@ -47,10 +46,21 @@ pub struct Captured {
     pub stdout: OwnedFd,
     /// See `stdout`.
     pub stderr: OwnedFd,
-    /// Whether its last words are kept until its end.
-    pub keeps_last_words: bool,
     /// What becomes of it.
     pub output: OutputSpec,
+    /// Let go once the pump has looked at this.
+    pub token: Arc<()>,
+}
+
+/// Who wants to know the last words of a run.
+#[derive(Debug)]
+pub struct Asked {
+    /// The process of the run.
+    pub pid: i32,
+    /// Only those to this stream.
+    pub stream: Option<Stream>,
+    /// Is told, once they have been read.
+    pub report: Recipient<RunReport>,
 }
 
 /// How much a job or a check has written, over all its runs.
@@ -77,11 +87,13 @@ pub struct LogCounts {
 #[derive(Debug)]
 enum Command {
     Record(Vec<u8>),
+    /// From here on the log is another one; where it goes stays without a sink.
+    Configure(LoggingSpec, Option<Sink>),
     Reopen,
     /// Too much news waits.
     Look,
     Tail(Owner, usize, oneshot::Sender<Vec<TailLine>>),
-    Follow(Owner, usize, mpsc::Sender<Followed>),
+    Follow(Owner, usize, follow::Follower),
     Counts(oneshot::Sender<LogCounts>),
     /// Say when all that came before is written.
     Flush(oneshot::Sender<()>),
@@ -93,12 +105,30 @@ enum Command {
 #[derive(Debug)]
 enum News {
     Attached(Captured, [u64; 2]),
-    /// And who wants to know its last words.
-    Ended(Owner, RunId, Option<Recipient<RunReport>>),
+    Ended(Owner, RunId, Option<Asked>),
+    Forgotten(Owner),
 }
 
 /// So much news may wait until the pump is woken for it: pipes that are held in silence wake nobody.
 const MUCH_NEWS: usize = 32;
+
+/// How our own records look by now. They are made by whoever has something to say, so that the pump gets bytes only.
+#[derive(Debug)]
+struct Manner {
+    format: AtomicU8,
+    least: AtomicU8,
+}
+
+impl Manner {
+    fn new(spec: &LoggingSpec) -> Self {
+        Self { format: AtomicU8::new(spec.format as u8), least: AtomicU8::new(spec.level as u8) }
+    }
+
+    fn set(&self, spec: &LoggingSpec) {
+        self.format.store(spec.format as u8, Ordering::Relaxed);
+        self.least.store(spec.level as u8, Ordering::Relaxed);
+    }
+}
 
 /// A handle to the pump. Nothing here ever blocks.
 #[derive(Clone, Debug)]
@@ -111,6 +141,7 @@ pub struct Pump {
     unseen: Arc<AtomicUsize>,
     waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicUsize>,
+    manner: Arc<Manner>,
 }
 
 impl Pump {
@@ -126,6 +157,7 @@ impl Pump {
             unseen: Arc::default(),
             waiting: Arc::default(),
             dropped: Arc::default(),
+            manner: Arc::new(Manner::new(spec)),
         };
         let inbox = pump::Inbox {
             commands: receiver,
@@ -168,9 +200,33 @@ impl Pump {
     }
 
     /// The same, and its last words are reported.
-    pub fn ended_with_last_words(&self, owner: Owner, run: RunId, report: Recipient<RunReport>) {
-        self.tell(News::Ended(owner, run, Some(report)));
+    pub fn ended_and_said(&self, owner: Owner, run: RunId, asked: Asked) {
+        self.tell(News::Ended(owner, run, Some(asked)));
         self.send(Command::Look);
+    }
+
+    /// Whether our own records of this level are written.
+    pub fn shows(&self, level: LogLevel) -> bool {
+        level as u8 >= self.manner.least.load(Ordering::Relaxed)
+    }
+
+    /// How our own records have to look.
+    pub fn format(&self) -> LogFormat {
+        let now = self.manner.format.load(Ordering::Relaxed);
+        LogFormat::ALL.into_iter().find(|format| *format as u8 == now).unwrap_or(LogFormat::Default)
+    }
+
+    /// Logs as `spec` says from now on: what has been written so far is in the log as it was, what comes later in the new
+    /// one. `sink` is `spec`'s output, opened; without it the log goes on where it is.
+    pub fn configure(&self, spec: &LoggingSpec, sink: Option<Sink>) {
+        self.send(Command::Configure(spec.clone(), sink));
+        self.manner.set(spec);
+    }
+
+    /// Nobody asks for this owner's lines and counts any more: they go as soon as no process of its holds a pipe, and so do
+    /// those who follow it.
+    pub fn forget(&self, owner: Owner) {
+        self.tell(News::Forgotten(owner));
     }
 
     /// Writes a record of our own, which ends in a newline. Dropped if too much waits already.
@@ -201,13 +257,13 @@ impl Pump {
         answer.await.unwrap_or_default()
     }
 
-    /// The last lines as from `tail`, and then each line when it is written, whole, until the receiver is dropped. It goes on
+    /// The last lines as from `tail`, and then each line when it is written, whole, until they are dropped. It goes on
     /// over restarts, and may begin before the first run. Nobody waits for a slow follower: it loses lines, and is told how
-    /// many. The channel ends with the pump.
-    pub fn follow(&self, owner: Owner, count: usize) -> mpsc::Receiver<Followed> {
-        let (lines, follower) = mpsc::channel(FOLLOWED);
-        self.send(Command::Follow(owner, count, lines));
-        follower
+    /// many. They end with the pump, or when the owner is forgotten.
+    pub fn follow(&self, owner: Owner, count: usize) -> Lines {
+        let (follower, lines) = follow::Follower::new();
+        self.send(Command::Follow(owner, count, follower));
+        lines
     }
 
     /// How much everybody has written and what was lost of it. For the time that it takes see `tail`; none when the pump has

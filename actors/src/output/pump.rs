@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::encode::{Stream, last_words};
 use super::records::{Account, Flow, Recorder, Who};
-use super::{Captured, Command, LogCounts, News, Sink};
+use super::{Asked, Captured, Command, LogCounts, News, Sink};
 use crate::event::{Owner, RunId};
 use crate::messages::{RunFact, RunReport};
 use crate::spec::LoggingSpec;
@@ -22,7 +22,7 @@ use crate::sys::PipePoll;
 const CHUNK: usize = 64 * 1024;
 /// So much is gathered before it is written.
 const BATCH: usize = 128 * 1024;
-/// So much of what a check has written is reported with its failure.
+/// So much of what a run has written last is reported at its end.
 const LAST_WORDS: usize = 1024;
 /// How many ended runs of one owner may leave children behind that hold their pipes; the oldest is let go.
 const MOST_HELD: usize = 8;
@@ -52,8 +52,6 @@ struct Loop {
     sources: HashMap<u64, Source>,
     by_run: HashMap<(Owner, RunId), Vec<u64>>,
     held: HashMap<Owner, VecDeque<RunId>>,
-    /// The last words of the runs that are asked for them at their end.
-    last_words: HashMap<(Owner, RunId), Vec<u8>>,
     accounts: HashMap<Owner, Account>,
     recorder: Recorder,
     chunk: Vec<u8>,
@@ -77,7 +75,6 @@ pub(super) async fn run(inbox: Inbox, poll: Arc<PipePoll>, sink: Sink, spec: Log
         sources: HashMap::new(),
         by_run: HashMap::new(),
         held: HashMap::new(),
-        last_words: HashMap::new(),
         accounts: HashMap::new(),
         recorder: Recorder::new(&spec),
         chunk: vec![0; CHUNK],
@@ -138,6 +135,7 @@ impl Loop {
                 self.recorder.out.extend_from_slice(&bytes);
                 self.flush_if_full();
             }
+            Command::Configure(spec, sink) => self.configure(&spec, sink),
             Command::Reopen => {
                 self.flush();
                 if let Err(cause) = self.sink.reopen() {
@@ -150,7 +148,9 @@ impl Loop {
                 let lines = self.accounts.get(&owner).map(|account| account.tail.last(count));
                 reply.send(lines.unwrap_or_default()).unwrap_or_default();
             }
-            Command::Follow(owner, count, lines) => self.accounts.entry(owner).or_default().tail.follow(count, lines),
+            Command::Follow(owner, count, follower) => {
+                self.accounts.entry(owner).or_default().tail.follow(count, follower)
+            }
             Command::Counts(reply) => {
                 let of_owners = self.accounts.iter().map(|(owner, account)| (owner.clone(), account.counts));
                 let counts = LogCounts { of_owners: of_owners.collect(), lost: self.sink.lost() };
@@ -166,17 +166,33 @@ impl Loop {
         None
     }
 
+    /// What has been written by now still goes the old way.
+    fn configure(&mut self, spec: &LoggingSpec, sink: Option<Sink>) {
+        self.drain_all();
+        self.flush();
+        self.recorder.configure(spec);
+        if let Some(sink) = sink {
+            self.sink.replace(sink);
+        }
+    }
+
     fn look(&mut self) {
         self.unseen.store(0, Ordering::Relaxed);
         while let Ok(news) = self.news.try_recv() {
             match news {
                 News::Attached(captured, keys) => self.attach(captured, keys),
-                News::Ended(owner, run, report) => {
-                    let of_run = (owner.clone(), run);
-                    self.run_ended(owner, run);
-                    let words = self.last_words.remove(&of_run).unwrap_or_default();
-                    if let Some(report) = report {
-                        report.do_send(RunReport { run, fact: RunFact::Said(readable(&words)) });
+                News::Forgotten(owner) => {
+                    if let Some(account) = self.accounts.get_mut(&owner) {
+                        account.forget();
+                    }
+                    self.let_go(&owner);
+                }
+                News::Ended(owner, run, asked) => {
+                    self.run_ended(owner.clone(), run);
+                    if let Some(Asked { pid, stream, report }) = asked {
+                        let account = self.accounts.get(&owner);
+                        let words = account.map(|account| account.tail.last_words(pid, stream, LAST_WORDS));
+                        report.do_send(RunReport { run, fact: RunFact::Said(words.unwrap_or_default()) });
                     }
                 }
             }
@@ -184,10 +200,7 @@ impl Loop {
     }
 
     fn attach(&mut self, captured: Captured, keys: [u64; 2]) {
-        let Captured { owner, run, pid, stdout, stderr, output, keeps_last_words } = captured;
-        if keeps_last_words {
-            self.last_words.insert((owner.clone(), run), Vec::new());
-        }
+        let Captured { owner, run, pid, stdout, stderr, output, token: _ } = captured;
         let output = Arc::new(output);
         let account = self.accounts.entry(owner.clone()).or_default();
         for (pipe, stream, key) in [(stdout, Stream::Stdout, keys[0]), (stderr, Stream::Stderr, keys[1])] {
@@ -203,7 +216,6 @@ impl Loop {
         let Some(source) = self.sources.get_mut(&key) else { return Got::End };
         match source.pipe.read(&mut self.chunk) {
             Ok(count) if count > 0 => {
-                keep_last(&mut self.last_words, &source.flow.who, &self.chunk[..count]);
                 if let Some(account) = self.accounts.get_mut(&source.flow.who.owner) {
                     self.recorder.take(&mut source.flow, account, &self.chunk[..count]);
                 }
@@ -239,6 +251,7 @@ impl Loop {
             self.recorder.end(&mut flow, account);
         }
         self.flush_if_full();
+        self.let_go(&flow.who.owner);
         let of_run = (flow.who.owner, flow.who.run);
         if let Some(keys) = self.by_run.get_mut(&of_run) {
             keys.retain(|other| *other != key);
@@ -251,6 +264,13 @@ impl Loop {
                     }
                 }
             }
+        }
+    }
+
+    /// Forgets what has been written by whom nobody will ask for.
+    fn let_go(&mut self, owner: &Owner) {
+        if self.accounts.get(owner).is_some_and(Account::is_over) {
+            self.accounts.remove(owner);
         }
     }
 
@@ -284,12 +304,19 @@ impl Loop {
         }
     }
 
-    /// Everything that was written before this is out after it: all processes have ended.
-    fn close(&mut self) {
+    /// The same for all pipes, in the order in which they came.
+    fn drain_all(&mut self) -> Vec<u64> {
         let mut keys: Vec<u64> = self.sources.keys().copied().collect();
         keys.sort_unstable();
-        for key in keys {
-            self.drain(key);
+        for key in &keys {
+            self.drain(*key);
+        }
+        keys
+    }
+
+    /// Everything that was written before this is out after it: all processes have ended.
+    fn close(&mut self) {
+        for key in self.drain_all() {
             self.remove(key);
         }
         self.flush();
@@ -339,24 +366,6 @@ impl Loop {
             self.flush();
         }
     }
-}
-
-/// Keeps the end of what a run has written, if somebody will ask for it.
-fn keep_last(words: &mut HashMap<(Owner, RunId), Vec<u8>>, who: &Who, chunk: &[u8]) {
-    if words.is_empty() {
-        return;
-    }
-    if let Some(words) = words.get_mut(&(who.owner.clone(), who.run)) {
-        words.extend_from_slice(&chunk[chunk.len().saturating_sub(LAST_WORDS)..]);
-        words.drain(..words.len().saturating_sub(LAST_WORDS));
-    }
-}
-
-/// As text, without the line that has been cut off at its beginning.
-fn readable(words: &[u8]) -> String {
-    let text = String::from_utf8_lossy(words);
-    let whole = if words.len() < LAST_WORDS { &text } else { text.split_once('\n').map_or(&*text, |(_, rest)| rest) };
-    whole.trim().to_owned()
 }
 
 /// What reading a piece of a pipe came to.

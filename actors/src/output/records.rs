@@ -69,6 +69,7 @@ pub struct Account {
     pub counts: Counts,
     limiter: Option<Limiter>,
     streams: usize,
+    forgotten: bool,
 }
 
 #[derive(Debug)]
@@ -102,10 +103,21 @@ impl Account {
     /// One more stream.
     pub fn open(&mut self, limit: Option<RateLimit>) {
         self.streams += 1;
+        self.forgotten = false;
         // A reload may have brought another limit.
         if self.limiter.as_ref().map(|limiter| limiter.limit) != limit {
             self.limiter = limit.map(|limit| Limiter { limit, since: None, taken: 0, dropped: 0 });
         }
+    }
+
+    /// Nobody will ask any more.
+    pub fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
+    /// Whether there is nothing more to be kept of it.
+    pub fn is_over(&self) -> bool {
+        self.forgotten && self.streams == 0
     }
 }
 
@@ -134,6 +146,13 @@ impl Recorder {
         }
     }
 
+    /// Writes as `spec` says from now on.
+    pub fn configure(&mut self, spec: &LoggingSpec) {
+        self.format = spec.format;
+        self.least = spec.level;
+        self.limit.longest = spec.max_line;
+    }
+
     /// Takes the next piece of a stream.
     pub fn take(&mut self, flow: &mut Flow, account: &mut Account, bytes: &[u8]) {
         let origin = Origin { at: self.encoder.tick(), pid: flow.who.pid, stream: flow.who.stream };
@@ -147,7 +166,7 @@ impl Recorder {
         let origin = Origin { at: self.encoder.tick(), pid: flow.who.pid, stream: flow.who.stream };
         let begun = flow.cutter.begun().bytes();
         if !begun.is_empty() {
-            account.tail.push(origin, b"", begun);
+            account.tail.push(origin, begun);
         }
         self.work(flow, account, &Does::Ends);
         account.streams = account.streams.saturating_sub(1);

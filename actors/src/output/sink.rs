@@ -7,6 +7,16 @@ use std::path::PathBuf;
 use crate::spec::LogOutput;
 use crate::sys;
 
+/// Why an output cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the log `{output}`: {cause}")]
+pub struct OpenError {
+    /// Which.
+    pub output: LogOutput,
+    /// Why.
+    pub cause: io::Error,
+}
+
 /// An open output.
 #[derive(Debug)]
 pub struct Sink {
@@ -23,13 +33,20 @@ pub struct Sink {
 
 impl Sink {
     /// Opens an output. Files are appended to.
-    pub fn open(output: &LogOutput) -> io::Result<Self> {
+    pub fn open(output: &LogOutput) -> Result<Self, OpenError> {
         let (file, path) = match output {
-            LogOutput::Stdout => (sys::duplicate(io::stdout())?, None),
-            LogOutput::Stderr => (sys::duplicate(io::stderr())?, None),
-            LogOutput::File(path) => (append_to(path)?, Some(path.clone())),
+            LogOutput::Stdout => (sys::duplicate(io::stdout()), None),
+            LogOutput::Stderr => (sys::duplicate(io::stderr()), None),
+            LogOutput::File(path) => (append_to(path), Some(path.clone())),
         };
+        let file = file.map_err(|cause| OpenError { output: output.clone(), cause })?;
         Ok(Self { file, path, torn: Vec::new(), lost: 0, told: 0 })
+    }
+
+    /// Writes to where the other one does from now on.
+    pub fn replace(&mut self, other: Self) {
+        self.move_to(other.file);
+        self.path = other.path;
     }
 
     /// Writes records, waiting as long as it takes. After an error those that are left are lost and counted; but the rest of
@@ -88,11 +105,16 @@ impl Sink {
     /// Opens the file anew, which may have another name by now. On failure the open one goes on to be used.
     pub fn reopen(&mut self) -> io::Result<()> {
         if let Some(path) = &self.path {
-            self.file = append_to(path)?;
-            // Its beginning is in the other file.
-            self.lost += u64::from(!std::mem::take(&mut self.torn).is_empty());
+            let file = append_to(path)?;
+            self.move_to(file);
         }
         Ok(())
+    }
+
+    fn move_to(&mut self, file: File) {
+        self.file = file;
+        // Its beginning is in the other file.
+        self.lost += u64::from(!std::mem::take(&mut self.torn).is_empty());
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
-
 use super::encode::{Stream, stamp_of};
+use super::follow::{Follower, Followers};
 use super::lines::without_cr;
 
 /// How many lines are kept.
@@ -28,15 +26,6 @@ pub struct TailLine {
     pub text: Vec<u8>,
 }
 
-/// What somebody who follows a job is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Followed {
-    /// The next line.
-    Line(TailLine),
-    /// So many lines are missing here: the follower was too slow.
-    Lost(u64),
-}
-
 /// What all lines of one piece of output have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
@@ -46,10 +35,11 @@ pub struct Origin {
     pub stream: Stream,
 }
 
-#[derive(Debug)]
-struct Follower {
-    lines: mpsc::Sender<Followed>,
-    lost: u64,
+impl Origin {
+    /// A line of this piece.
+    pub fn line(self, text: Vec<u8>) -> TailLine {
+        TailLine { time: stamp_of(self.at), pid: self.pid, stream: self.stream, text }
+    }
 }
 
 /// See the module. Takes no memory per line once it is full.
@@ -57,7 +47,7 @@ struct Follower {
 pub struct Tail {
     lines: VecDeque<(Origin, usize)>,
     bytes: VecDeque<u8>,
-    followers: Vec<Follower>,
+    followers: Followers,
 }
 
 impl Tail {
@@ -65,19 +55,26 @@ impl Tail {
     pub fn take(&mut self, origin: Origin, begun: &[u8], chunk: &[u8]) {
         let Some(end) = memchr::memrchr(b'\n', chunk) else { return };
         let whole = &chunk[..end];
-        let start = if self.followers.is_empty() { last_lines(whole) } else { 0 };
+        self.followers.tell(origin, begun, whole);
+        let start = last_lines(whole);
         let mut begun = if start == 0 { begun } else { b"" };
         let mut rest = &whole[start..];
         loop {
             let at = memchr::memchr(b'\n', rest);
-            self.push(origin, begun, without_cr(&rest[..at.unwrap_or(rest.len())]));
+            self.keep(origin, begun, without_cr(&rest[..at.unwrap_or(rest.len())]));
             let Some(at) = at else { return };
             (begun, rest) = (b"", &rest[at + 1..]);
         }
     }
 
-    /// Takes one line, in two pieces.
-    pub fn push(&mut self, origin: Origin, begun: &[u8], line: &[u8]) {
+    /// Takes a line that no newline ends.
+    pub fn push(&mut self, origin: Origin, line: &[u8]) {
+        self.followers.tell(origin, b"", line);
+        self.keep(origin, b"", line);
+    }
+
+    /// Keeps a line, which comes in two pieces.
+    fn keep(&mut self, origin: Origin, begun: &[u8], line: &[u8]) {
         let first = &begun[..begun.len().min(LINE)];
         let second = &line[..line.len().min(LINE - first.len())];
         let size = first.len() + second.len();
@@ -88,64 +85,50 @@ impl Tail {
         self.bytes.extend(first);
         self.bytes.extend(second);
         self.lines.push_back((origin, size));
-        if !self.followers.is_empty() {
-            self.tell(&line_of(origin, [begun, line].concat()));
-        }
     }
 
     /// The last `count` lines, the oldest first; fewer if no more are kept.
     pub fn last(&self, count: usize) -> Vec<TailLine> {
+        self.kept(count).map(|(origin, text)| origin.line(text)).collect()
+    }
+
+    fn kept(&self, count: usize) -> impl Iterator<Item = (Origin, Vec<u8>)> {
         let skipped = self.lines.len().saturating_sub(count);
         let mut at: usize = self.lines.iter().take(skipped).map(|(_, size)| size).sum();
-        let mut last = Vec::with_capacity(self.lines.len() - skipped);
-        for (origin, size) in self.lines.iter().skip(skipped) {
-            last.push(line_of(*origin, self.bytes.range(at..at + size).copied().collect()));
+        self.lines.iter().skip(skipped).map(move |(origin, size)| {
+            let text = self.bytes.range(at..at + size).copied().collect();
             at += size;
+            (*origin, text)
+        })
+    }
+
+    /// What a process wrote last, to either stream or to one: whole lines as text, of no more than `most` bytes together; of
+    /// a line that alone has more its beginning.
+    pub fn last_words(&self, pid: i32, stream: Option<Stream>, most: usize) -> String {
+        let (mut end, mut left) = (self.bytes.len(), most);
+        let mut lines = Vec::new();
+        for (origin, size) in self.lines.iter().rev() {
+            let start = end - size;
+            if origin.pid == pid && stream.is_none_or(|stream| stream == origin.stream) {
+                if *size > left && !lines.is_empty() {
+                    break;
+                }
+                let line: Vec<u8> = self.bytes.range(start..end).take(left).copied().collect();
+                lines.push(String::from_utf8_lossy(&line).into_owned());
+                left = left.saturating_sub(size + 1);
+            }
+            end = start;
         }
-        last
+        lines.reverse();
+        lines.join("\n").trim().to_owned()
     }
 
     /// Sends the last `count` lines and all that follow.
-    pub fn follow(&mut self, count: usize, lines: mpsc::Sender<Followed>) {
-        self.followers.retain(|follower| !follower.lines.is_closed());
-        let mut follower = Follower { lines, lost: 0 };
-        if self.last(count).iter().all(|line| follower.tell(line)) {
-            self.followers.push(follower);
-        }
+    pub fn follow(&mut self, count: usize, follower: Follower) {
+        let mut followers = std::mem::take(&mut self.followers);
+        followers.add(follower, self.kept(count));
+        self.followers = followers;
     }
-
-    fn tell(&mut self, line: &TailLine) {
-        self.followers.retain_mut(|follower| follower.tell(line));
-    }
-}
-
-impl Follower {
-    /// False if nobody is there any more.
-    fn tell(&mut self, line: &TailLine) -> bool {
-        if self.lost > 0 {
-            match self.lines.try_send(Followed::Lost(self.lost)) {
-                Ok(()) => self.lost = 0,
-                Err(TrySendError::Full(_)) => {}
-                Err(TrySendError::Closed(_)) => return false,
-            }
-        }
-        if self.lost > 0 {
-            self.lost += 1;
-            return true;
-        }
-        match self.lines.try_send(Followed::Line(line.clone())) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => {
-                self.lost = 1;
-                true
-            }
-            Err(TrySendError::Closed(_)) => false,
-        }
-    }
-}
-
-fn line_of(origin: Origin, text: Vec<u8>) -> TailLine {
-    TailLine { time: stamp_of(origin.at), pid: origin.pid, stream: origin.stream, text }
 }
 
 /// Where the lines begin that are worth keeping.
@@ -207,22 +190,18 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_follower_is_told_what_it_missed() {
+    fn last_words_are_those_of_one_process() {
         let mut tail = Tail::default();
-        tail.take(ORIGIN, b"", b"before\n");
-        let (sender, mut lines) = mpsc::channel(3);
-        tail.follow(10, sender);
-        tail.take(ORIGIN, b"", numbers(0..5).as_bytes());
-        let mut next = || match lines.try_recv() {
-            Ok(Followed::Line(line)) => String::from_utf8(line.text).unwrap(),
-            Ok(Followed::Lost(count)) => format!("lost {count}"),
-            Err(_) => String::new(),
-        };
-        assert_eq!([next(), next(), next(), next()], ["before", "0", "1", ""]);
-        tail.take(ORIGIN, b"", b"on\n");
-        assert_eq!([next(), next(), next()], ["lost 3", "on", ""]);
-        drop(lines);
-        tail.take(ORIGIN, b"", b"gone\n");
-        assert!(tail.followers.is_empty());
+        let stderr = |pid| Origin { pid, stream: Stream::Stderr, ..ORIGIN };
+        tail.take(stderr(2), b"", b"another one's\n");
+        tail.take(ORIGIN, b"", b"trying\n");
+        tail.take(stderr(1), b"", b"no such file\n\xff\n\n");
+        tail.take(ORIGIN, b"", b"bye\n");
+        assert_eq!(tail.last_words(1, Some(Stream::Stderr), 100), "no such file\n\u{fffd}");
+        assert_eq!(tail.last_words(1, None, 100), "trying\nno such file\n\u{fffd}\n\nbye");
+        assert_eq!(tail.last_words(1, None, 16), "\u{fffd}\n\nbye", "no half of a line");
+        assert_eq!(tail.last_words(3, None, 100), "");
+        tail.take(stderr(1), b"", b"a long line\n");
+        assert_eq!(tail.last_words(1, Some(Stream::Stderr), 6), "a long", "unless there is no other");
     }
 }

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Event, EventCode, JobName, Source};
-use crate::spec::{JobSpec, OnReload, Spec, StartRule};
+use crate::spec::{CatalogSpec, JobSpec, OnReload, Spec, StartRule};
 
 /// What differs between two configs, by name: jobs, and watches as `watch.NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +36,9 @@ impl Diff {
         let (old_jobs, new_jobs) = (&old.jobs, &new.jobs);
         diff.compare(old_jobs, new_jobs, |job| job.name.to_string());
         diff.compare(&old.watches, &new.watches, |watch| format!("watch.{}", watch.name));
+        let catalog = new.catalog.as_ref().or(old.catalog.as_ref());
         let settings = [
-            ("consul", old.catalog != new.catalog),
+            (catalog.map_or("consul", CatalogSpec::word), old.catalog != new.catalog),
             ("control", old.control != new.control),
             ("logging", old.logging != new.logging),
             ("stopTimeout", old.stop_timeout != new.stop_timeout),

@@ -8,7 +8,7 @@
 //! One request is under way at a time. While one is, or while a failed one waits for its next try, there is one wish at
 //! most: a newer one replaces it, so that nothing piles up while the agent is slow or away.
 //!
-//! Not here: how requests are made and answers read; that is `consul_agent`.
+//! Not here: how requests are made and answers read; that is for each catalog.
 
 use std::time::Duration;
 
@@ -73,6 +73,31 @@ pub enum Request {
     Heartbeat(Status, String),
     /// To take the service out.
     Deregister,
+}
+
+impl Request {
+    /// What is asked, in a word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Look => "look",
+            Self::Register(_) => "register",
+            Self::Heartbeat(..) => "heartbeat",
+            Self::Deregister => "deregister",
+        }
+    }
+}
+
+/// What the agent has of a service, for those who look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Nothing, as it should be at present: in maintenance, stopped, or before the first passing check.
+    Absent,
+    /// It is being told.
+    Pending,
+    /// The service.
+    Registered,
+    /// The service, which is being taken out.
+    Leaving,
 }
 
 /// What the agent answered.
@@ -298,6 +323,22 @@ impl ServicePolicy {
     pub fn is_gone(&self) -> bool {
         let over = matches!(self.phase, Phase::Withdrawn | Phase::Closing);
         over && self.under_way.is_none() && self.wish == Wish::Nothing
+    }
+
+    /// How the service's registration stands, as far as we know.
+    pub fn registration(&self) -> Registration {
+        let nothing_to_do = self.under_way.is_none() && self.wish == Wish::Nothing;
+        let entering = matches!(self.wish, Wish::Enter(_) | Wish::Pass)
+            || matches!(&self.under_way, Some(UnderWay { request: Request::Register(_), .. }));
+        match (self.phase, self.entry) {
+            (Phase::Serving, Entry::Present) => Registration::Registered,
+            (Phase::Serving, Entry::Absent) if !entering => Registration::Absent,
+            (Phase::Serving, Entry::Absent | Entry::Unsure) => Registration::Pending,
+            (Phase::Maintenance | Phase::Withdrawn | Phase::Closing, Entry::Absent) if nothing_to_do => {
+                Registration::Absent
+            }
+            (Phase::Maintenance | Phase::Withdrawn | Phase::Closing, _) => Registration::Leaving,
+        }
     }
 
     fn leave(&mut self) -> Vec<Action> {
@@ -567,6 +608,25 @@ mod tests {
         assert_eq!(policy.answered(RequestId(2), Answer::Done, MIDDLE), [compare(2), beat(3)]);
         assert_eq!(policy.answered(RequestId(3), Answer::Done, MIDDLE), []);
         policy
+    }
+
+    #[test]
+    fn a_registration_stands_as_it_was_answered() {
+        let spec = spec(None);
+        let mut policy = ServicePolicy::new(&spec, false, false);
+        policy.advertise(&spec, false);
+        assert_eq!(policy.registration(), Registration::Absent);
+        policy.answered(RequestId(1), Answer::Unknown, MIDDLE);
+        policy.report(Report::Passed);
+        assert_eq!(policy.registration(), Registration::Pending);
+        policy.answered(RequestId(2), Answer::Failed, MIDDLE);
+        assert_eq!(policy.registration(), Registration::Pending);
+        let mut policy = present();
+        assert_eq!(policy.registration(), Registration::Registered);
+        policy.maintenance(true);
+        assert_eq!(policy.registration(), Registration::Leaving);
+        policy.answered(RequestId(4), Answer::Done, MIDDLE);
+        assert_eq!(policy.registration(), Registration::Absent);
     }
 
     #[test]

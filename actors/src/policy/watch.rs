@@ -5,7 +5,7 @@
 //!                                  --failure--> Pausing, longer each time
 //! ```
 //!
-//! Not here: requests and their answers; that is `watch` and `consul_agent`.
+//! Not here: requests and their answers; that is `watch` and each catalog.
 
 use std::fmt;
 use std::time::{Duration, Instant};

@@ -15,6 +15,7 @@ use crate::event::{JobName, Owner};
 use crate::messages::{
     BusCommand, ControlCommand, JobUpdate, MetricCommand, ReaperCommand, Reload, ReloadError, TelemetryCommand,
 };
+use crate::output::Sink;
 use crate::policy::reload::{Diff, ReloadPolicy, Step};
 use crate::signal_handler::SignalsMean;
 use crate::spec::{JobSpec, Spec};
@@ -32,10 +33,18 @@ pub(super) struct Reloads {
     asked: VecDeque<(Reload, Answer)>,
 }
 
-/// A config that can be had, with the new control socket if that has moved.
+/// A config that can be had.
 struct Loaded {
     spec: Spec,
+    fresh: Fresh,
+}
+
+/// What a config needs that is not there yet: had before anything changes, so that the lack of it changes nothing.
+struct Fresh {
+    /// The control socket, if it moves.
     socket: Option<(Socket, UnixListener)>,
+    /// The log, if it goes elsewhere.
+    sink: Option<Sink>,
 }
 
 impl Supervisor {
@@ -47,13 +56,19 @@ impl Supervisor {
         self.reloads.under_way = true;
         let (load, environment) = (self.load.clone(), self.environment.clone());
         let old_socket = self.spec.control.as_ref().map(|control| control.socket.clone());
+        let old_output = self.spec.logging.output.clone();
         let loading = tokio::task::spawn_blocking(move || {
             let environment: Vec<_> = environment.into_iter().collect();
             let spec = load(&environment)?;
             let new_socket = spec.control.as_ref().map(|control| &control.socket);
             let moved = new_socket.filter(|new| old_socket.as_ref() != Some(*new));
             let socket = moved.map(|path| Socket::bind(path)).transpose();
-            Ok(Loaded { socket: socket.map_err(|error| error.to_string())?, spec })
+            let socket = socket.map_err(|error| error.to_string())?;
+            // Opening makes the file, which only asking must not.
+            let goes_elsewhere = spec.logging.output != old_output && !reload.dry_run;
+            let sink = goes_elsewhere.then(|| Sink::open(&spec.logging.output)).transpose();
+            let sink = sink.map_err(|error| error.to_string())?;
+            Ok(Loaded { spec, fresh: Fresh { socket, sink } })
         });
         let loaded = loading.into_actor(self).map(move |loaded, this, ctx| {
             this.reloads.under_way = false;
@@ -78,7 +93,7 @@ impl Supervisor {
         if self.policy.is_closing() {
             return Err(ReloadError::Ending);
         }
-        let Loaded { spec, socket } = loaded.map_err(|reason| {
+        let Loaded { spec, fresh } = loaded.map_err(|reason| {
             if !reload.dry_run {
                 error!(self.log, "cannot reload: {}", reason);
             }
@@ -88,13 +103,18 @@ impl Supervisor {
         let diff = Diff::between(&self.spec, &spec);
         if !reload.dry_run {
             info!(self.log, "reloading"; "changed" => diff.changed.join(","), "added" => diff.added.join(","),
-                "removed" => diff.removed.join(","), "unchanged" => diff.unchanged.len());
-            self.change_to(spec, socket, ctx);
+                "removed" => diff.removed.join(","), "unchanged" => diff.unchanged.len(),
+                "settings" => diff.settings.join(","));
+            self.change_to(spec, fresh, ctx);
         }
         Ok(diff)
     }
 
-    fn change_to(&mut self, new: Spec, socket: Option<(Socket, UnixListener)>, ctx: &mut Context<Self>) {
+    fn change_to(&mut self, new: Spec, fresh: Fresh, ctx: &mut Context<Self>) {
+        let Fresh { socket, sink } = fresh;
+        if new.logging != self.spec.logging {
+            self.pump.configure(&new.logging, sink);
+        }
         for warning in &new.warnings {
             warn!(self.log, "{}", warning);
         }
@@ -197,6 +217,9 @@ impl Supervisor {
                 self.perform(actions, ctx);
             }
         }
+        for name in &step.discard {
+            self.forget_output(name);
+        }
         if self.init.is_open() {
             for name in &started {
                 self.begin(name);
@@ -204,6 +227,17 @@ impl Supervisor {
         }
         if !started.is_empty() {
             self.update_jobs(false);
+        }
+    }
+
+    /// What a job or a check that the config has no more has written is kept no longer.
+    fn forget_output(&self, name: &JobName) {
+        let job = self.spec.jobs.iter().find(|job| job.name == *name);
+        if job.is_none_or(|job| job.health.is_none()) {
+            self.pump.forget(Owner::Check(name.clone()));
+        }
+        if job.is_none() {
+            self.pump.forget(Owner::Job(name.clone()));
         }
     }
 

@@ -11,6 +11,7 @@ use slog::{Logger, info, warn};
 use crate::guard::PanicGuard;
 use crate::http::{Listener, Server};
 use crate::messages::{EventCounts, Follow, MetricsText, OverviewQuery, Serves, TelemetryCommand};
+use crate::output::Pump;
 
 /// How long to wait until a port that is taken is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -26,6 +27,8 @@ pub struct TelemetryNeighbours {
     pub journal: Recipient<Follow>,
     /// Knows what was measured.
     pub metrics: Recipient<MetricsText>,
+    /// Knows what jobs write, and how much.
+    pub pump: Pump,
 }
 
 /// See the module.

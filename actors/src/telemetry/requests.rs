@@ -8,11 +8,13 @@ use serde::Serialize;
 
 use super::TelemetryNeighbours;
 use super::process::{self, Figures};
+use crate::control::{LogSource, log_events};
 use crate::event::Event;
 use crate::http::{JSON, Reply, Request};
-use crate::messages::{EventCounts, MetricsText};
+use crate::messages::{CatalogStatus, EventCounts, MetricsText};
 use crate::metrics::{CONTENT_TYPE, Exposition};
-use crate::overview::{self, JobReport, NoAnswer, Report};
+use crate::output::{Counts, LogCounts};
+use crate::overview::{self, CatalogReport, JobReport, NoAnswer, Report};
 use crate::policy::job::Health;
 use crate::spec::ServiceSpec;
 use crate::status;
@@ -22,6 +24,8 @@ const HTML: &str = "text/html; charset=utf-8";
 /// Nobody frames the page; what it may load, it says itself.
 const PAGE_HEADERS: &str = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n";
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the pump may take, which waits for the reader of the log: its counts are left out rather than waited for.
+const PUMP_PATIENCE: Duration = Duration::from_millis(500);
 
 pub(super) async fn answer(request: Request, page: bool, neighbours: &TelemetryNeighbours) -> Reply {
     let is_get = matches!(request.method.as_str(), "GET" | "HEAD");
@@ -45,7 +49,14 @@ async fn page_part(path: &str, is_get: bool, request: &Request, neighbours: &Tel
             Err(NoAnswer) => Reply::status_only(503),
         },
         "/page/events" => crate::control::events(request, &neighbours.journal).await,
-        _ => Reply::status_only(404),
+        _ => match path.strip_prefix("/page/logs/") {
+            None | Some("") => Reply::status_only(404),
+            Some(_) if !is_get => Reply::status_only(405),
+            Some(name) => {
+                let source = LogSource { supervisor: &neighbours.supervisor, pump: &neighbours.pump };
+                log_events(name, request, source).await
+            }
+        },
     }
 }
 
@@ -62,6 +73,7 @@ async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
     let lag = asked.elapsed();
     let measured = patient(neighbours.metrics.send(MetricsText)).await?;
     let report = overview::report(&neighbours.supervisor, |_| true).await?;
+    let logged = actix::clock::timeout(PUMP_PATIENCE, neighbours.pump.counts()).await.ok().flatten();
     let pids = report.jobs.iter().map(|job| job.status.as_ref().and_then(|status| status.pid)).collect();
     // Files of /proc may keep one waiting.
     let (figures, own) =
@@ -70,6 +82,8 @@ async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
     events(counts, &mut exposition);
     watches(&report, &mut exposition);
     jobs(&report, &figures, &mut exposition);
+    catalog(&report.catalog, &mut exposition);
+    logs(logged, neighbours.pump.dropped(), &mut exposition);
     let name = "containerpilot_event_loop_lag_seconds";
     exposition.family(name, "gauge", "how long the last scrape waited for the event loop to answer");
     exposition.sample(name, &[], lag.as_secs_f64());
@@ -152,6 +166,34 @@ fn jobs(report: &Report, figures: &[Option<Figures>], exposition: &mut Expositio
     }
 }
 
+type LogSample = fn(&Counts) -> u64;
+
+const OF_LOGS: [(&str, &str, LogSample); 3] = [
+    ("containerpilot_log_lines_total", "lines that a job or a check has written, shown or not", |counts| counts.lines),
+    ("containerpilot_log_bytes_total", "bytes that a job or a check has written", |counts| counts.bytes),
+    ("containerpilot_log_dropped_total", "records of a job or a check beyond its rate limit", |counts| counts.dropped),
+];
+
+/// `name` is that of a job, or `check.` and that of a job.
+fn logs(logged: Option<LogCounts>, dropped: usize, exposition: &mut Exposition) {
+    let mut lost = vec![("backlog", dropped as f64)];
+    if let Some(LogCounts { mut of_owners, lost: unwritten }) = logged {
+        of_owners.sort_by_key(|(owner, _)| owner.to_string());
+        for (name, help, value) in OF_LOGS {
+            exposition.family(name, "counter", help);
+            for (owner, counts) in &of_owners {
+                exposition.sample(name, &[("name", &owner.to_string())], value(counts) as f64);
+            }
+        }
+        lost.push(("unwritten", unwritten as f64));
+    }
+    let name = "containerpilot_log_lost_total";
+    exposition.family(name, "counter", "records lost: our own behind a slow reader, any that could not be written");
+    for (reason, count) in lost {
+        exposition.sample(name, &[("reason", reason)], count);
+    }
+}
+
 /// Two watches may look at one service, with different tags; a sample is there once.
 fn watches(report: &Report, exposition: &mut Exposition) {
     let name = "containerpilot_watch_instances";
@@ -163,6 +205,21 @@ fn watches(report: &Report, exposition: &mut Exposition) {
     exposition.family(name, "gauge", "gauge of instances found for each ContainerPilot watch, partitioned by service");
     for (watch, count) in seen {
         exposition.sample(name, &[("service", watch)], count as f64);
+    }
+}
+
+/// What a catalog was asked: its name and the operations are words of ours, so there are few of them.
+fn catalog(report: &CatalogReport, exposition: &mut Exposition) {
+    let CatalogReport::Known(CatalogStatus { catalog, requests, .. }) = report else { return };
+    let name = "containerpilot_catalog_request_duration_seconds";
+    exposition.family(name, "histogram", "how long requests to the catalog take, but for those that wait for news");
+    for (operation, counts) in requests.iter().filter(|(_, counts)| !counts.durations.is_empty()) {
+        counts.durations.expose(exposition, name, &[("catalog", catalog), ("operation", operation)]);
+    }
+    let name = "containerpilot_catalog_request_errors_total";
+    exposition.family(name, "counter", "requests to the catalog that failed, or were not answered");
+    for (operation, counts) in requests {
+        exposition.sample(name, &[("catalog", catalog), ("operation", operation)], counts.errors as f64);
     }
 }
 
@@ -199,7 +256,7 @@ impl<'a> ServiceBody<'a> {
 }
 
 async fn status(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
-    let Report { overview, jobs, watches } = overview::report(&neighbours.supervisor, |_| true).await?;
+    let Report { overview, jobs, watches, .. } = overview::report(&neighbours.supervisor, |_| true).await?;
     let mut body = StatusBody {
         version: env!("CARGO_PKG_VERSION"),
         jobs: Vec::new(),

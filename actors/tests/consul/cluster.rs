@@ -3,7 +3,7 @@ use containerpilot_actors::messages::{CatalogCommand, CatalogFinished};
 use containerpilot_actors::testing::{consul, millis, probe, secs, service, watch};
 use serde_json::{Value, json};
 
-use crate::server::{Consul, Folder, Scene, free_ports};
+use crate::server::{Consul, Folder, free_ports, scene_of};
 
 /// Three servers and one client agent, all of which know each other.
 async fn cluster(folder: &Folder) -> (Vec<Consul>, Consul) {
@@ -35,7 +35,7 @@ fn is_passing(found: &Value) -> bool {
 async fn the_death_of_the_leader_changes_nothing_for_services_and_watches() {
     let folder = Folder::new("cluster");
     let (mut servers, client) = cluster(&folder).await;
-    let scene = Scene::new(&consul(&client.address()));
+    let scene = scene_of(&consul(&client.address()));
     scene.agent.do_send(CatalogCommand::Advertise(service("web")));
     scene.passed("web");
     client.until(secs(5), "/v1/health/service/web?passing=1", is_passing).await;

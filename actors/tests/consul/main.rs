@@ -1,6 +1,8 @@
 //! Real Consul servers, as processes of the tests on loopback. Without the `consul` binary the tests fail.
 
 mod cluster;
+#[path = "../catalog/scene.rs"]
+mod scene;
 mod security;
 mod server;
 mod services;

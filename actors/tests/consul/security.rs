@@ -1,5 +1,4 @@
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use containerpilot_actors::consul_agent::{ClientError, ConsulClient, TlsError};
 use containerpilot_actors::event::EventCode;
@@ -8,28 +7,8 @@ use containerpilot_actors::spec::{ConsulSpec, TlsSpec};
 use containerpilot_actors::testing::{consul, secs, service, watch};
 use serde_json::{Value, json};
 
-use crate::server::{Consul, Folder, Scene, free_ports};
-
-fn openssl(folder: &Path, args: &str) {
-    let ran =
-        Command::new("openssl").args(args.split(' ')).current_dir(folder).output().expect("`openssl` on the PATH");
-    assert!(ran.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&ran.stderr));
-}
-
-/// An authority, and what it has signed: a server's certificate for `consul.test`, and a client's.
-fn certificates(folder: &Path) {
-    for ca in ["ca", "other"] {
-        openssl(folder, &format!("ecparam -name prime256v1 -genkey -noout -out {ca}.key"));
-        openssl(folder, &format!("req -x509 -new -key {ca}.key -days 30 -subj /CN={ca} -out {ca}.crt"));
-    }
-    for (stem, names) in [("server", "DNS:consul.test"), ("client", "DNS:client.test")] {
-        std::fs::write(folder.join("ext"), format!("subjectAltName={names}\n")).expect("the folder is ours");
-        openssl(folder, &format!("ecparam -name prime256v1 -genkey -noout -out {stem}.key"));
-        openssl(folder, &format!("req -new -key {stem}.key -subj /CN={stem} -out {stem}.csr"));
-        let sign = format!("x509 -req -in {stem}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 -extfile ext");
-        openssl(folder, &format!("{sign} -out {stem}.crt"));
-    }
-}
+use crate::scene::certificates;
+use crate::server::{Consul, Folder, free_ports, scene_of};
 
 fn is_passing(found: &Value) -> bool {
     !found[0].is_null()
@@ -38,7 +17,7 @@ fn is_passing(found: &Value) -> bool {
 #[actix::test]
 async fn tls_with_client_certificates_and_acls() {
     let folder = Folder::new("security");
-    certificates(folder.path());
+    certificates(folder.path(), "DNS:consul.test");
     let [http, https] = free_ports();
     let file = |name: &str| folder.path().join(name);
     let hcl = format!(
@@ -81,7 +60,7 @@ async fn tls_with_client_certificates_and_acls() {
         ),
     ];
     for (name, spec) in &lacking {
-        let scene = Scene::new(spec);
+        let scene = scene_of(spec);
         scene.agent.do_send(CatalogCommand::Advertise(service(name)));
         scene.passed(name);
     }
@@ -93,7 +72,7 @@ async fn tls_with_client_certificates_and_acls() {
 
     // A token that was refused is read again.
     std::fs::write(file("token"), "not yet\n").expect("the folder is ours");
-    let scene = Scene::new(&ConsulSpec { token_file: Some(file("token")), ..spec.clone() });
+    let scene = scene_of(&ConsulSpec { token_file: Some(file("token")), ..spec.clone() });
     scene.agent.do_send(CatalogCommand::Advertise(service("web")));
     scene.passed("web");
     let mut watching = scene.watch(&watch("web"));
@@ -105,7 +84,7 @@ async fn tls_with_client_certificates_and_acls() {
 
     // Who must not be verified is not.
     let blind = TlsSpec { verify: false, ca_file: None, server_name: None, client: pair, ca_path: None };
-    let scene = Scene::new(&ConsulSpec { token, tls: blind, ..spec });
+    let scene = scene_of(&ConsulSpec { token, tls: blind, ..spec });
     scene.agent.do_send(CatalogCommand::Advertise(service("blind")));
     scene.passed("blind");
     server.until(secs(5), "/v1/health/service/blind?passing=1", is_passing).await;
@@ -114,7 +93,7 @@ async fn tls_with_client_certificates_and_acls() {
 #[actix::test]
 async fn files_that_cannot_be_used_are_refused() {
     let folder = Folder::new("files");
-    certificates(folder.path());
+    certificates(folder.path(), "DNS:consul.test");
     let file = |name: &str| folder.path().join(name);
     let nothing: Option<PathBuf> = None;
     let refused = |ca_file, client| {

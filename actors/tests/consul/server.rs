@@ -1,48 +1,23 @@
-//! Consul processes, and the actors under test with probes around them.
+//! Consul processes.
 
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use actix::prelude::*;
-use containerpilot_actors::catalog::{Beginning, Catalog};
-use containerpilot_actors::event::{Event, JobName};
-use containerpilot_actors::messages::{BusCommand, CatalogCommand, ReaperCommand};
-use containerpilot_actors::policy::job::Report;
-use containerpilot_actors::spec::{CatalogSpec, ConsulSpec, WatchSpec};
-use containerpilot_actors::testing::{Probe, millis, probe, secs};
-use containerpilot_actors::watch::{WatchActor, WatchNeighbours};
+use containerpilot_actors::messages::{CatalogStatus, CatalogStatusQuery};
+use containerpilot_actors::spec::{CatalogSpec, ConsulSpec};
+use containerpilot_actors::testing::{millis, secs};
 use serde_json::Value;
 
-/// Ports that nobody uses at the moment.
-pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
+pub use crate::scene::{Folder, Scene, free_ports};
+
+/// The catalog's actor for this agent; nobody reads its log.
+pub fn scene_of(spec: &ConsulSpec) -> Scene {
+    Scene::new(&CatalogSpec::Consul(spec.clone()), &slog::Logger::root(slog::Discard, slog::o!()))
 }
 
-/// A folder of one test's own, gone with it.
-#[derive(Debug)]
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("consul-test-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder to work in");
-        Self(path)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if std::fs::remove_dir_all(&self.0).is_err() {
-            // Whatever still writes there is being killed.
-        }
-    }
+/// What the actor knows of its services and requests.
+pub async fn status_of(scene: &Scene) -> CatalogStatus {
+    scene.catalog.status.send(CatalogStatusQuery).await.expect("it lives")
 }
 
 /// One agent's process.
@@ -145,60 +120,5 @@ impl Drop for Consul {
         if self.child.kill().is_ok() {
             reap(&mut self.child);
         }
-    }
-}
-
-pub fn log() -> slog::Logger {
-    slog::Logger::root(slog::Discard, slog::o!())
-}
-
-/// The catalog's actor, as the supervisor starts it.
-pub struct Scene {
-    catalog: Catalog,
-    pub agent: Recipient<CatalogCommand>,
-}
-
-impl Scene {
-    pub fn new(spec: &ConsulSpec) -> Self {
-        let beginning = Beginning { maintenance: false, inherited: false, log: &log(), guard: None };
-        let catalog = Catalog::start(&CatalogSpec::Consul(spec.clone()), beginning).expect("a spec that can be used");
-        Self { agent: catalog.agent.clone(), catalog }
-    }
-
-    pub fn passed(&self, name: &str) {
-        self.agent.do_send(CatalogCommand::News(JobName::new(name), Report::Passed));
-    }
-
-    pub fn watch(&self, spec: &WatchSpec) -> Watching {
-        let ((bus, events), (reaper, environment)) = (probe(), probe());
-        let neighbours = WatchNeighbours { reaper, bus, contacts: self.catalog.contacts.clone() };
-        WatchActor::new(spec, self.catalog.source(spec), neighbours, &log(), None).start();
-        Watching { events, environment }
-    }
-}
-
-/// What a watch says.
-pub struct Watching {
-    events: Probe<BusCommand>,
-    environment: Probe<ReaperCommand>,
-}
-
-impl Watching {
-    pub async fn event(&mut self, limit: Duration) -> Event {
-        let command = self.events.next(limit).await;
-        let BusCommand::Publish(event) = command else { panic!("{command:?}") };
-        event
-    }
-
-    pub fn is_quiet(&self) -> bool {
-        self.events.is_empty()
-    }
-
-    /// The variable as it was set last.
-    pub fn variable(&mut self) -> Option<(String, String)> {
-        let command = self.environment.take().pop()?;
-        let ReaperCommand::PutEnv(mut changes) = command else { panic!("{command:?}") };
-        let (name, value) = changes.pop()?;
-        Some((name.into_string().ok()?, value?.into_string().ok()?))
     }
 }

@@ -1,10 +1,11 @@
 use containerpilot_actors::event::JobName;
-use containerpilot_actors::messages::{CatalogCommand, CatalogFinished};
+use containerpilot_actors::messages::{CatalogCommand, CatalogFinished, ServiceStatus};
 use containerpilot_actors::policy::job::Report;
+use containerpilot_actors::policy::service::Registration;
 use containerpilot_actors::spec::{InitialStatus, ServiceSpec, TaggedAddress, Weights};
 use containerpilot_actors::testing::{consul, probe, secs, service};
 
-use crate::server::{Consul, Folder, Scene, free_ports};
+use crate::server::{Consul, Folder, free_ports, scene_of, status_of};
 
 const CHECK: &str = "/v1/agent/checks";
 
@@ -17,7 +18,7 @@ async fn a_service_is_registered_heartbeaten_and_taken_out() {
     let folder = Folder::new("services");
     let server = Consul::dev(&folder);
     server.until_led().await;
-    let scene = Scene::new(&consul(&server.address()));
+    let scene = scene_of(&consul(&server.address()));
     let spec = ServiceSpec {
         tags: vec!["a b".to_owned(), "ü".to_owned()],
         deregister_critical_after: Some("10m".to_owned()),
@@ -30,6 +31,10 @@ async fn a_service_is_registered_heartbeaten_and_taken_out() {
     scene.passed("web");
     let checks = server.until(secs(5), CHECK, |checks| checks["service:web-host"]["Output"] == "ok").await;
     assert_eq!(status(&checks), "passing");
+    let known = status_of(&scene).await;
+    let web = ServiceStatus { registration: Registration::Registered, error: None };
+    assert_eq!((known.catalog, known.services.get("web")), ("consul", Some(&web)));
+    assert!(!known.requests["register"].durations.is_empty() && known.requests["register"].errors == 0);
     let seen = server.get("/v1/agent/service/web-host").await;
     assert_eq!((&seen["Tags"][1], &seen["Meta"]["version"]), (&"ü".into(), &"4".into()));
     assert_eq!((&seen["Weights"]["Passing"], &seen["TaggedAddresses"]["wan"]["Port"]), (&10.into(), &81.into()));
@@ -56,7 +61,7 @@ async fn what_was_lost_or_left_behind_is_mended() {
     let left =
         serde_json::json!({"ID": "web-host", "Name": "web", "Port": 1, "Check": {"TTL": "60s", "Status": "passing"}});
     server.put("/v1/agent/service/register", left).await;
-    let scene = Scene::new(&consul(&server.address()));
+    let scene = scene_of(&consul(&server.address()));
     scene.agent.do_send(CatalogCommand::Advertise(service("web")));
     server.until(secs(2), CHECK, |checks| status(checks) == "none").await;
     scene.passed("web");
@@ -79,7 +84,7 @@ async fn maintenance_takes_out_and_initial_status_comes_back() {
     let folder = Folder::new("maintenance");
     let server = Consul::dev(&folder);
     server.until_led().await;
-    let scene = Scene::new(&consul(&server.address()));
+    let scene = scene_of(&consul(&server.address()));
     let spec = ServiceSpec { initial_status: Some(InitialStatus::Warning), ..service("web") };
     scene.agent.do_send(CatalogCommand::Advertise(spec));
     server.until(secs(2), CHECK, |checks| status(checks) == "warning").await;
@@ -93,10 +98,13 @@ async fn maintenance_takes_out_and_initial_status_comes_back() {
 #[actix::test]
 async fn the_end_does_not_wait_for_a_consul_that_is_away_and_has_nothing() {
     let [nobody] = free_ports();
-    let scene = Scene::new(&consul(&format!("127.0.0.1:{nobody}")));
+    let scene = scene_of(&consul(&format!("127.0.0.1:{nobody}")));
     scene.agent.do_send(CatalogCommand::Advertise(service("web")));
     scene.passed("web");
     actix::clock::sleep(secs(1)).await;
+    let known = status_of(&scene).await;
+    assert!(known.services["web"].error.as_ref().is_some_and(|error| error.contains("cannot connect")), "{known:?}");
+    assert!(known.requests.values().any(|counts| counts.errors > 0));
     let (recipient, mut finished) = probe::<CatalogFinished>();
     scene.agent.do_send(CatalogCommand::Finish(recipient));
     finished.next(secs(1)).await;
@@ -107,7 +115,7 @@ async fn a_new_address_is_told_at_once() {
     let folder = Folder::new("address");
     let server = Consul::dev(&folder);
     server.until_led().await;
-    let scene = Scene::new(&consul(&server.address()));
+    let scene = scene_of(&consul(&server.address()));
     scene.agent.do_send(CatalogCommand::Advertise(service("web")));
     scene.passed("web");
     server.until(secs(2), "/v1/agent/service/web-host", |seen| seen["Address"] == "10.1.2.3").await;

@@ -4,7 +4,7 @@ use containerpilot_actors::spec::WatchSpec;
 use containerpilot_actors::testing::{consul, millis, secs, watch};
 use serde_json::json;
 
-use crate::server::{Consul, Folder, Scene};
+use crate::server::{Consul, Folder, scene_of};
 
 async fn put(server: &Consul, id: &str, port: u16, tags: &[&str]) {
     let body = json!({"ID": id, "Name": "db", "Address": "10.0.0.1", "Port": port, "Tags": tags});
@@ -16,7 +16,7 @@ async fn changes_are_noticed_at_once_and_told_to_jobs() {
     let folder = Folder::new("watches");
     let server = Consul::dev(&folder);
     server.until_led().await;
-    let scene = Scene::new(&consul(&server.address()));
+    let scene = scene_of(&consul(&server.address()));
     let mut watching = scene.watch(&WatchSpec { interval: secs(10), ..watch("db") });
     actix::clock::sleep(millis(500)).await;
     assert!(watching.is_quiet(), "there never was an instance");
@@ -46,7 +46,7 @@ async fn only_instances_with_all_tags_count_and_few_are_unhealthy() {
     put(&server, "db-1", 1, &["rw"]).await;
     put(&server, "db-2", 2, &["ro", "blue"]).await;
     put(&server, "db-3", 3, &["blue", "rw"]).await;
-    let scene = Scene::new(&consul(&server.address()));
+    let scene = scene_of(&consul(&server.address()));
     let tags = vec!["rw".to_owned(), "blue".to_owned()];
     let mut watching = scene.watch(&WatchSpec { tags, min_instances: 2, stale: true, ..watch("db") });
     assert_eq!(watching.event(secs(2)).await.code, EventCode::StatusChanged);
@@ -62,7 +62,7 @@ async fn a_burst_of_changes_is_one_with_debounce() {
     let folder = Folder::new("debounce");
     let server = Consul::dev(&folder);
     server.until_led().await;
-    let scene = Scene::new(&consul(&server.address()));
+    let scene = scene_of(&consul(&server.address()));
     let mut watching = scene.watch(&WatchSpec { debounce: millis(400), ..watch("db") });
     for port in 1..=5 {
         put(&server, &format!("db-{port}"), port, &[]).await;
@@ -93,7 +93,7 @@ async fn a_thousand_instances_are_read() {
         let reply = server.put("/v1/txn", json!(operations)).await;
         assert!(reply["Errors"].is_null(), "{reply:#}");
     }
-    let scene = Scene::new(&consul(&server.address()));
+    let scene = scene_of(&consul(&server.address()));
     let mut watching = scene.watch(&watch("db"));
     assert_eq!(watching.event(secs(5)).await.code, EventCode::StatusChanged);
     let (_, list) = watching.variable().expect("it was set first");

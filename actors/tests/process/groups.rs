@@ -9,7 +9,7 @@ use crate::scene::{Scene, alive};
 #[actix::test]
 async fn a_kill_reaches_the_whole_group() {
     let mut scene = Scene::new("kill-group").await;
-    scene.run(1, "sh -c 'trap \"\" TERM; echo $$ > $F/child; while :; do sleep 1; done' & trap '' TERM; wait");
+    scene.run(1, "trap '' TERM; sh -c 'echo $$ > $F/child; while :; do sleep 1; done' & wait");
     let child: i32 = scene.file("child").await.trim().parse().unwrap();
     scene.signal(1, GroupSignal::Terminate);
     assert!(alive(child));

@@ -67,6 +67,28 @@ async fn the_last_lines_stay_in_memory_over_restarts() {
 }
 
 #[actix::test]
+async fn whoever_is_forgotten_is_kept_until_its_last_pipe_is_closed() {
+    let mut scene = Scene::new("forgotten").await;
+    scene.run(1, "echo begun; until [ -e $F/go ]; do sleep 0.02; done; echo end");
+    let mut lines = scene.pump.follow(app(), 1);
+    let mut next = async || match lines.next().await {
+        Some(Followed::Line(line)) => String::from_utf8(line.text).unwrap(),
+        Some(Followed::Lost(count)) => format!("lost {count}"),
+        None => "over".to_owned(),
+    };
+    assert_eq!(next().await, "begun");
+    scene.pump.forget(app());
+    assert_eq!(scene.pump.counts().await.unwrap().of_owners.len(), 1);
+    std::fs::write(scene.folder.join("go"), "").unwrap();
+    scene.end_of(1).await;
+    assert_eq!([next().await, next().await], ["end", "over"]);
+    assert_eq!(scene.pump.counts().await.unwrap().of_owners, []);
+    scene.run(2, "echo anew");
+    scene.end_of(2).await;
+    assert_eq!(scene.pump.tail(app(), 10).await.len(), 1);
+}
+
+#[actix::test]
 async fn a_follower_gets_the_last_lines_and_those_that_come() {
     let mut scene = Scene::new("follow").await;
     scene.run(1, "seq 3; until [ -e $F/go ]; do sleep 0.02; done; echo later");
@@ -80,7 +102,7 @@ async fn a_follower_gets_the_last_lines_and_those_that_come() {
     std::fs::write(scene.folder.join("go"), "").unwrap();
     let mut got = Vec::new();
     while got.len() < 3 {
-        match lines.recv().await {
+        match lines.next().await {
             Some(Followed::Line(line)) => got.push(String::from_utf8(line.text).unwrap()),
             Some(Followed::Lost(count)) => panic!("lost {count}"),
             None => panic!("the pump has ended"),

@@ -52,9 +52,9 @@ impl Draft {
         }
     }
 
-    /// Every field of an object as it is written.
-    pub fn entries(entries: &[(String, Node)]) -> Self {
-        let fields = entries.iter().map(|(key, value)| Part::entry(key, copy(value))).collect();
+    /// Fields as they are written.
+    pub fn entries<'a>(entries: impl IntoIterator<Item = &'a (String, Node)>) -> Self {
+        let fields = entries.into_iter().map(|(key, value)| Part::entry(key, copy(value))).collect();
         Self { comments: Vec::new(), fields }
     }
 

@@ -206,6 +206,12 @@ fn every_value_of_every_key_means_the_same() {
             means_the_same(&format!("{{ {key}: {value} }}"), &["app"]);
         }
     }
+    for etcd in [
+        "{ endpoints: ['http://e:1', '{{ .WHO }}'], prefix: '/x' }",
+        "{ endpoints: 'e:1', API: 2, username: 'u', password: 'p' }",
+    ] {
+        means_the_same(&format!("{{ etcd: {etcd} }}"), &["app"]);
+    }
     for command in &COMMANDS[1..] {
         means_the_same("{}", command);
     }
@@ -420,8 +426,16 @@ fn a_service_that_the_catalog_has_under_an_odd_name_is_looked_up_under_it() {
 
 #[test]
 fn catalogs_pass_through() {
-    let text = text("{ etcd: { endpoints: ['http://e:1'], 'x-y': { z: null } }, preStart: 'x' }", &["app"]);
-    assert!(text.contains("endpoints: [\"http://e:1\"],\n    \"x-y\": { z: null },\n    // etcd: "), "{text}");
+    let text = text(
+        "{ etcd: { endpoints: ['http://e:1'], tls: { cafile: '/ca-{{ .WHO }}', servername: null } }, preStart: 'x' }",
+        &["app"],
+    );
+    assert!(
+        text.contains(
+            "endpoints: [\"http://e:1\"],\n    tls: { cafile: \"/ca-{{ .WHO }}\", servername: null },\n    // etcd: "
+        ),
+        "{text}"
+    );
     assert!(text.contains("    api: 3,\n"), "{text}");
     let text = self::text("{ etcd: { endpoints: 'e:1', API: 2 } }", &["app"]);
     assert!(text.contains("etcd: { endpoints: \"e:1\", API: 2 }"), "{text}");
@@ -441,6 +455,7 @@ fn what_is_wrong_is_told_as_when_the_config_is_run() {
         "{ telemetry: { sensors: [{ name: 'n', type: 'nonsense' }] } }",
         "{ logging: { level: 'LOUD' } }",
         "{ preStart: '' }",
+        "{ consul: 'c:1', etcd: { endpoints: 'e:1' } }",
         "{ preStart: }",
         "[]",
         "",

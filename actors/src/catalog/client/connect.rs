@@ -1,4 +1,4 @@
-//! Connections to Consul: TCP, TLS over TCP, and Unix sockets, as one kind of stream for the HTTP client.
+//! Connections to a catalog's server: TCP, TLS over TCP, and Unix sockets, as one kind of stream for the HTTP client.
 
 use std::cell::Cell;
 use std::fmt;
@@ -24,7 +24,7 @@ use tokio_rustls::client::TlsStream;
 use super::dns;
 use crate::sys;
 
-/// Where Consul listens, and how to speak to it.
+/// Where a server listens, and how to speak to it.
 #[derive(Clone)]
 pub enum Endpoint {
     /// A Unix socket.

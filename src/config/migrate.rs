@@ -113,7 +113,7 @@ fn words(command: &[OsString], actions: &mut Actions) -> Result<Command, ConfigE
                      has to end in `| js`",
                 );
             }
-            if of_all().any(|action| action.contains("CONTAINERPILOT_")) {
+            if of_all().any(|action| action.contains("CONTAINERPILOT_") && action.contains("_IP")) {
                 notes.push(
                     "CONTAINERPILOT_..._IP is unknown when the config is rendered; the application, or a shell around it, \
                      finds it in its environment",
@@ -178,13 +178,18 @@ impl<'a> Migration<'a> {
     /// Says something of a field to the user; the same as a comment.
     fn note(&mut self, scope: &Scope, field: Field<'_>, says: &str) -> String {
         self.reader.warning(scope, field, says);
-        format!("{}: {says}", scope.path_of(field))
+        self.comment(&scope.path_of(field), says)
     }
 
     /// The same of a block.
     fn note_of(&mut self, scope: &Scope, says: &str) -> String {
         self.reader.warning_of(scope, says);
-        if scope.path().is_empty() { says.to_owned() } else { format!("{}: {says}", scope.path()) }
+        self.comment(scope.path(), says)
+    }
+
+    /// With its actions: the writer keeps those in comments from being rendered.
+    fn comment(&self, path: &str, says: &str) -> String {
+        self.actions.restored(&if path.is_empty() { says.to_owned() } else { format!("{path}: {says}") })
     }
 
     /// The fields of its records, if they are seen.

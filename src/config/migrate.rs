@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use containerpilot_actors::addresses::Host;
 
 use super::lower_v3::Surroundings;
-use super::node::{Node, Value};
+use super::node::Node;
 use super::raw_v2::Config;
 use super::raw_v3::{Field, Logging};
 use super::reader::{Reader, Scope};
@@ -113,7 +113,7 @@ fn words(command: &[OsString], actions: &mut Actions) -> Result<Command, ConfigE
                      has to end in `| js`",
                 );
             }
-            if of_all().any(|action| action.contains("CONTAINERPILOT_")) {
+            if of_all().any(|action| action.contains("CONTAINERPILOT_") && action.contains("_IP")) {
                 notes.push(
                     "CONTAINERPILOT_..._IP is unknown when the config is rendered; the application, or a shell around it, \
                      finds it in its environment",
@@ -178,13 +178,18 @@ impl<'a> Migration<'a> {
     /// Says something of a field to the user; the same as a comment.
     fn note(&mut self, scope: &Scope, field: Field<'_>, says: &str) -> String {
         self.reader.warning(scope, field, says);
-        format!("{}: {says}", scope.path_of(field))
+        self.comment(&scope.path_of(field), says)
     }
 
     /// The same of a block.
     fn note_of(&mut self, scope: &Scope, says: &str) -> String {
         self.reader.warning_of(scope, says);
-        if scope.path().is_empty() { says.to_owned() } else { format!("{}: {says}", scope.path()) }
+        self.comment(scope.path(), says)
+    }
+
+    /// With its actions: the writer keeps those in comments from being rendered.
+    fn comment(&self, path: &str, says: &str) -> String {
+        self.actions.restored(&if path.is_empty() { says.to_owned() } else { format!("{path}: {says}") })
     }
 
     /// The fields of its records, if they are seen.
@@ -204,28 +209,33 @@ impl<'a> Migration<'a> {
         };
         let format = self.reader.string(&scope, raw.format).unwrap_or_else(|| "default".to_owned());
         self.shows_fields = !format.eq_ignore_ascii_case("default");
-        let mut logging = Draft::default().written("level", raw.level);
+        let others = entries(field).iter().filter(|(key, _)| !key.eq_ignore_ascii_case(raw.format.name));
+        let logging = Draft::entries(others);
         if !self.shows_fields {
-            logging = logging.with("format", STAMP);
-        } else {
-            logging = logging.written("format", raw.format);
-            if self.actions.are_in(&format) {
-                let says = format!("the format that was `default` is `{STAMP}` here");
-                logging = logging.noted(self.note(&scope, raw.format, &says));
-            }
+            return logging.with("format", STAMP).object();
         }
-        logging.written("output", raw.output).written("maxLine", raw.max_line).object()
+        let logging = logging.written("format", raw.format);
+        if !self.actions.are_in(&format) {
+            return logging.object();
+        }
+        let says = format!("the format that was `default` is `{STAMP}` here");
+        logging.noted(self.note(&scope, raw.format, &says)).object()
     }
 
     fn etcd(&mut self, scope: &Scope, field: Field<'_>, config: Draft) -> Draft {
-        let Some(Node { value: Value::Object(entries), .. }) = field.node else {
-            return config.written("etcd", field);
-        };
-        let mut etcd = Draft::entries(entries);
-        if !entries.iter().any(|(key, _)| key.eq_ignore_ascii_case("api")) {
+        if field.node.is_none() {
+            return config;
+        }
+        let mut etcd = Draft::entries(entries(field));
+        if !entries(field).iter().any(|(key, _)| key.eq_ignore_ascii_case("api")) {
             let says = "ContainerPilot 2.7 spoke etcd's API 2; others that still run it are found with `api: 2` only";
             etcd = etcd.with("api", Doc::Word("3".to_owned())).noted(self.note(scope, field, says));
         }
         config.with("etcd", etcd.object())
     }
+}
+
+/// What is in an object.
+fn entries(field: Field<'_>) -> &[(String, Node)] {
+    field.node.map_or(&[], super::entries)
 }

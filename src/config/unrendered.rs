@@ -2,7 +2,7 @@
 //!
 //! The parser sees a mark for each action: one private character, and padding, so that everything else keeps its place.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::node::{Node, Value};
@@ -23,9 +23,12 @@ pub const PRIVATE: &str = "has a private character of Unicode, which a migration
 /// What an action trims beside it.
 const WHITE: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// The actions of a config and of a command line, by their marks.
+/// The actions of a config and of a command line, by their marks; the same one has the same mark everywhere.
 #[derive(Debug, Default)]
-pub struct Actions(Vec<String>);
+pub struct Actions {
+    written: Vec<String>,
+    marks: HashMap<String, char>,
+}
 
 /// A config with marks in its strings.
 #[derive(Debug)]
@@ -54,7 +57,7 @@ impl Actions {
         }
         marked.push_str(&text[at..]);
         let root = match parse_json5(name, &marked) {
-            Err(ConfigError::Syntax { path, line, column, says }) if !self.0.is_empty() => {
+            Err(ConfigError::Syntax { path, line, column, says }) if !self.written.is_empty() => {
                 return Err(ConfigError::Unrendered { path, line, column, says });
             }
             parsed => parsed?,
@@ -85,7 +88,7 @@ impl Actions {
 
     fn found(&self, name: &str, text: &str) -> Result<Vec<Range<usize>>, TemplateError> {
         let found = template::actions(name, text.as_bytes())?;
-        if self.0.len() + found.len() > MOST {
+        if self.written.len() + found.len() > MOST {
             let message = format!("there are more than {MOST} actions");
             return Err(TemplateError { name: name.to_owned(), line: 1, column: 1, message });
         }
@@ -93,14 +96,19 @@ impl Actions {
     }
 
     fn mark(&mut self, action: &str) -> char {
-        self.0.push(action.to_owned());
-        let number = u32::try_from(self.0.len() - 1).unwrap_or(u32::MAX);
-        char::from_u32(FIRST.saturating_add(number)).expect("there are not more actions than marks")
+        if let Some(mark) = self.marks.get(action) {
+            return *mark;
+        }
+        let number = u32::try_from(self.written.len()).unwrap_or(u32::MAX);
+        let mark = char::from_u32(FIRST.saturating_add(number)).expect("there are not more actions than marks");
+        self.written.push(action.to_owned());
+        self.marks.insert(action.to_owned(), mark);
+        mark
     }
 
     fn action(&self, mark: char) -> Option<&str> {
         let number = u32::from(mark).checked_sub(FIRST)?;
-        self.0.get(usize::try_from(number).ok()?).map(String::as_str)
+        self.written.get(usize::try_from(number).ok()?).map(String::as_str)
     }
 
     fn without_padding(&self, text: &str) -> String {

@@ -1,5 +1,8 @@
 //! An object of the new config while it is being written.
 
+use std::time::Duration;
+
+use crate::config::duration::{self, Signed};
 use crate::config::node::{Node, Value};
 use crate::config::raw_v3::Field;
 use crate::config::reader::text;
@@ -34,12 +37,19 @@ impl Draft {
 
     /// A field of a text as it is written, unless that is empty.
     pub fn filled(self, key: &str, field: Field<'_>) -> Self {
-        if is_filled(field) { self.written(key, field) } else { self }
+        if written_text(field).is_some() { self.written(key, field) } else { self }
     }
 
-    /// The same, with another value if it is empty.
-    pub fn filled_or(self, key: &str, field: Field<'_>, otherwise: &str) -> Self {
-        if is_filled(field) { self.written(key, field) } else { self.with(key, otherwise) }
+    /// A `timeout` as it is written, or else what says that there is none, if that has to be said.
+    pub fn limited(self, field: Field<'_>, unlimited: Option<&str>) -> Self {
+        let is_zero = |text: &String| duration::parse(text).and_then(Signed::positive) == Some(Duration::ZERO);
+        if written_text(field).is_some_and(|text| !is_zero(&text)) {
+            return self.written("timeout", field);
+        }
+        match unlimited {
+            Some(word) => self.with("timeout", word),
+            None => self,
+        }
     }
 
     /// A field of a list, of which version 2 takes the only item too.
@@ -52,9 +62,9 @@ impl Draft {
         }
     }
 
-    /// Every field of an object as it is written.
-    pub fn entries(entries: &[(String, Node)]) -> Self {
-        let fields = entries.iter().map(|(key, value)| Part::entry(key, copy(value))).collect();
+    /// Fields as they are written.
+    pub fn entries<'a>(entries: impl IntoIterator<Item = &'a (String, Node)>) -> Self {
+        let fields = entries.into_iter().map(|(key, value)| Part::entry(key, copy(value))).collect();
         Self { comments: Vec::new(), fields }
     }
 
@@ -108,8 +118,8 @@ impl Draft {
     }
 }
 
-fn is_filled(field: Field<'_>) -> bool {
-    field.node.is_some_and(|node| text(node).is_none_or(|text| !text.is_empty()))
+fn written_text(field: Field<'_>) -> Option<String> {
+    field.node.and_then(text).filter(|text| !text.is_empty())
 }
 
 /// A value as it is.

@@ -154,7 +154,7 @@ impl Migration<'_> {
             let called = self.called("task", &scope, raw.name, raw.command);
             let frequency = raw.frequency.node.map_or_else(|| Doc::from(""), copy);
             let job = Draft::job(&called.job).written("exec", raw.command).every(frequency);
-            let job = job.filled("timeout", raw.timeout).with("pauseInMaintenance", true).beside();
+            let job = job.limited(raw.timeout, None).with("pauseInMaintenance", true).beside();
             let job = self.logged(job, &[("process", "task"), ("task", &called.in_log)]);
             jobs.push(job.said(called.comment));
         }
@@ -185,7 +185,7 @@ impl Migration<'_> {
         let mut health = Draft::default().written("exec", raw.health);
         health = health.with("interval", self.seconds(scope, raw.poll)).with("ttl", self.seconds(scope, raw.ttl));
         if raw.health.node.is_some() {
-            health = health.filled_or("timeout", raw.timeout, "0s");
+            health = health.limited(raw.timeout, Some("0s"));
             health = self.logged(health, &[("process", "health"), ("serviceName", name)]);
             if self.shows_fields {
                 let says = "records of its checks have no field `serviceID` any more";
@@ -224,7 +224,7 @@ impl Migration<'_> {
             let watch = watch.with("interval", poll.clone()).with("delay", poll).filled("tag", raw.tag);
             watches.push(Part::item(watch.object()));
             let job = Draft::job(&self.free(&format!("{name}-changed"))).written("exec", raw.on_change);
-            let job = job.at(&format!("watch.{name}"), "each", "changed").filled("timeout", raw.timeout);
+            let job = job.at(&format!("watch.{name}"), "each", "changed").limited(raw.timeout, None);
             let job = job.with("pauseInMaintenance", true).beside();
             jobs.push(self.logged(job, &[("process", "onChange"), ("backend", &service)]));
         }
@@ -256,7 +256,7 @@ impl Migration<'_> {
         let metric = parts.into_iter().flatten().collect::<Vec<_>>().join("_");
         let poll = self.seconds(scope, raw.poll);
         let job = Draft::job(&self.free(&metric)).written("exec", raw.check).with("metric", metric.as_str());
-        job.every(poll).filled_or("timeout", raw.timeout, "none").with("pauseInMaintenance", true).beside()
+        job.every(poll).limited(raw.timeout, Some("none")).with("pauseInMaintenance", true).beside()
     }
 }
 

@@ -206,6 +206,12 @@ fn every_value_of_every_key_means_the_same() {
             means_the_same(&format!("{{ {key}: {value} }}"), &["app"]);
         }
     }
+    for etcd in [
+        "{ endpoints: ['http://e:1', '{{ .WHO }}'], prefix: '/x' }",
+        "{ endpoints: 'e:1', API: 2, username: 'u', password: 'p' }",
+    ] {
+        means_the_same(&format!("{{ etcd: {etcd} }}"), &["app"]);
+    }
     for command in &COMMANDS[1..] {
         means_the_same("{}", command);
     }
@@ -362,12 +368,17 @@ fn what_changes_is_told_and_written_at_its_place() {
         ),
         ("{}", &["app", "{{ .X }"], "not all words are templates"),
         ("{}", &["app"], "version 2 opened no control socket"),
+        (
+            "{ tasks: [{ name: '{{ .X }}', command: 'x', frequency: 1 }, { name: '{{ .X }}', command: 'x', frequency: 1 }] }",
+            &["app"],
+            "tasks[1].name: `{{ .X }}` is the name of another job: it is `{{ .X }}-2` here",
+        ),
     ] {
         let Migrated { text, notes } = migrated(config, command).unwrap();
         let told: String = notes.iter().map(|note| format!("{note}\n")).collect();
         assert!(told.contains(says), "{says}:\n{told}");
         let comments: Vec<&str> = text.lines().filter_map(|line| line.trim_start().strip_prefix("// ")).collect();
-        assert!(format!("{}\n", comments.join(" ")).contains(says.trim_end()), "{says}:\n{text}");
+        assert!(comments.join(" ").contains(says.trim_end().replace("{{", "{ {").as_str()), "{says}:\n{text}");
     }
     assert_eq!(migrated("{ control: {} }", &["app"]).unwrap().notes, Vec::<String>::new());
 }
@@ -420,8 +431,16 @@ fn a_service_that_the_catalog_has_under_an_odd_name_is_looked_up_under_it() {
 
 #[test]
 fn catalogs_pass_through() {
-    let text = text("{ etcd: { endpoints: ['http://e:1'], 'x-y': { z: null } }, preStart: 'x' }", &["app"]);
-    assert!(text.contains("endpoints: [\"http://e:1\"],\n    \"x-y\": { z: null },\n    // etcd: "), "{text}");
+    let text = text(
+        "{ etcd: { endpoints: ['http://e:1'], tls: { cafile: '/ca-{{ .WHO }}', servername: null } }, preStart: 'x' }",
+        &["app"],
+    );
+    assert!(
+        text.contains(
+            "endpoints: [\"http://e:1\"],\n    tls: { cafile: \"/ca-{{ .WHO }}\", servername: null },\n    // etcd: "
+        ),
+        "{text}"
+    );
     assert!(text.contains("    api: 3,\n"), "{text}");
     let text = self::text("{ etcd: { endpoints: 'e:1', API: 2 } }", &["app"]);
     assert!(text.contains("etcd: { endpoints: \"e:1\", API: 2 }"), "{text}");
@@ -441,6 +460,7 @@ fn what_is_wrong_is_told_as_when_the_config_is_run() {
         "{ telemetry: { sensors: [{ name: 'n', type: 'nonsense' }] } }",
         "{ logging: { level: 'LOUD' } }",
         "{ preStart: '' }",
+        "{ consul: 'c:1', etcd: { endpoints: 'e:1' } }",
         "{ preStart: }",
         "[]",
         "",

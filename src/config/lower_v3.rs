@@ -190,6 +190,7 @@ fn watches(scope: &Scope, field: Field<'_>, catalog: Option<&CatalogSpec>, reade
         discovery::consuls_alone(&scope, &[raw.dc, raw.stale], catalog, reader);
         let service = looked_up_name(&scope, raw.service, reader);
         let delay = reader.duration(&scope, raw.delay, Duration::ZERO).unwrap_or_default();
+        let pauses = reader.boolean(&scope, raw.pause_in_maintenance).unwrap_or(false);
         if let (Some(name), Some(interval)) = (name, interval) {
             let service = service.unwrap_or_else(|| name.clone());
             let name = WatchName::new(name);
@@ -203,7 +204,7 @@ fn watches(scope: &Scope, field: Field<'_>, catalog: Option<&CatalogSpec>, reade
                 stale,
                 min_instances,
                 debounce,
-                pauses: false,
+                pauses,
             });
         }
     }

@@ -138,6 +138,7 @@ block! {
     Watch, "a watch";
     name: "name", interval: "interval", tag: "tag", tags: "tags", dc: "dc", stale: "stale",
     min_instances: "minInstances", debounce: "debounce", service: "service", delay: "delay",
+    pause_in_maintenance: "pauseInMaintenance",
 }
 
 block! {

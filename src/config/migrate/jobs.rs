@@ -222,6 +222,7 @@ impl Migration<'_> {
             let watch = if name == service { watch } else { watch.with("service", service.as_str()) };
             let poll = self.seconds(&scope, raw.poll);
             let watch = watch.with("interval", poll.clone()).with("delay", poll).filled("tag", raw.tag);
+            let watch = watch.with("pauseInMaintenance", true);
             watches.push(Part::item(watch.object()));
             let job = Draft::job(&self.free(&format!("{name}-changed"))).written("exec", raw.on_change);
             let job = job.at(&format!("watch.{name}"), "each", "changed").limited(raw.timeout, None);

@@ -420,11 +420,18 @@ fn names_are_those_of_services_and_programs() {
 #[test]
 fn a_service_that_the_catalog_has_under_an_odd_name_is_looked_up_under_it() {
     let text = text("{ backends: [{ name: 'Db_1', poll: 1, onChange: 'x' }] }", &["app"]);
-    assert!(text.contains("watches: [{ name: \"db-1\", service: \"Db_1\", interval: 1, delay: 1 }]"), "{text}");
+    assert!(
+        text.contains(
+            "watches: [{ name: \"db-1\", service: \"Db_1\", interval: 1, delay: 1, pauseInMaintenance: true }]"
+        ),
+        "{text}"
+    );
     assert_eq!(loaded(&text, &[]).unwrap().spec.watches[0].service, "Db_1");
     let text = self::text("{ backends: [{ name: '{{ .WHO }}', poll: 1, onChange: 'x' }] }", &["app"]);
     assert!(
-        text.contains("watches: [{ name: \"backend\", service: \"{{ .WHO }}\", interval: 1, delay: 1 }]"),
+        text.contains(
+            "watches: [{ name: \"backend\", service: \"{{ .WHO }}\", interval: 1, delay: 1, pauseInMaintenance: true }]"
+        ),
         "{text}"
     );
 }
@@ -482,7 +489,7 @@ fn of_templates_the_structure_is_checked() {
     assert_eq!(
         told,
         [
-            "app.json:2:37: service[TEMPLATE1]: `ttx` is not a field of a service, perhaps `ttl`",
+            "app.json:2:37: service[TEMPLATE1].ttx: `ttx` is not a field of a service, perhaps `ttl`",
             "app.json:2:64: service[TEMPLATE1].tags[1]: is a list, not a string",
             "app.json:3:2: service[TEMPLATE6].port: is missing, it must be a port",
             "app.json:3:2: service[TEMPLATE6].poll: is missing, it must be a whole number of seconds, at least 1",

@@ -20,7 +20,7 @@ const JOBS: &str = "{ name: 'app', exec: ['sh', '-c', 'echo app is up; trap \"ec
 fn pilot() -> Pilot {
     let mut pilot = Pilot::of_jobs(JOBS);
     pilot.says("app is up");
-    crate::pilot::until(|| pilot.folder.join("socket").exists());
+    crate::pilot::until(|| crate::http::listens(&pilot.folder.join("socket")));
     pilot
 }
 
@@ -267,7 +267,7 @@ fn lines_that_wait_for_the_reader_of_the_log_are_not_waited_for() {
         fifo.display()
     );
     let pilot = Pilot::of(&config);
-    crate::pilot::until(|| pilot.folder.join("socket").exists());
+    crate::pilot::until(|| crate::http::listens(&pilot.folder.join("socket")));
     crate::pilot::until(|| local(&pilot.folder.join("socket"), "GET", "/v3/logs/calm", "").0 == 504);
     assert_eq!(get(&pilot, "/v3/jobs/calm").1["state"], "running");
     drop((pilot, unread));

@@ -54,6 +54,11 @@ pub fn remote(port: u16, method: &str, target: &str, headers: &str, body: &str) 
     exchange(stream, method, target, headers, body)
 }
 
+/// Whether somebody answers at a Unix socket: its file is there a moment before.
+pub fn listens(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
+}
+
 /// A port that nobody listens at.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()

@@ -387,7 +387,7 @@ fn the_end_of_a_job_is_told_with_its_last_words() {
          {{ name: 'raw', exec: ['sh', '-c', \"{script}; exit 3\"], logging: {{ raw: true }} }}, {{ name: 'stays', exec: 'sleep 1000' }}"
     ));
     let socket = pilot.folder.join("socket");
-    until("the socket is there", || socket.exists());
+    until("the socket answers", || crate::http::listens(&socket));
     let last_exit = |job: &str| {
         let body: Value = serde_json::from_str(&local(&socket, "GET", &format!("/v3/jobs/{job}"), "").1).unwrap();
         (body["last_exit"].clone(), body["explanation"].as_str().unwrap().to_owned())

@@ -32,7 +32,7 @@ fn a_hundred_viewers_of_each_kind_who_do_not_read_cost_little() {
                     {{ name: 'beat', exec: ['sh', '-c', 'echo x >> @/beats'], when: {{ interval: '50ms' }} }} ] }}"
     ));
     let socket = pilot.folder.join("socket");
-    until(|| socket.exists() && TcpStream::connect(("127.0.0.1", port)).is_ok());
+    until(|| crate::http::listens(&socket) && TcpStream::connect(("127.0.0.1", port)).is_ok());
     let status = || serde_json::from_str::<Value>(&local(&socket, "GET", "/v3/status", "").1).unwrap();
     let before = resident(&status());
     let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: c\r\n\r\n");
@@ -79,7 +79,7 @@ fn a_hundred_viewers_of_each_kind_who_do_not_read_cost_little() {
 fn half_requests_and_huge_ones_hold_up_nobody() {
     let pilot = Pilot::of_jobs("{ name: 'a', exec: 'sleep 1000' }");
     let socket = pilot.folder.join("socket");
-    until(|| socket.exists());
+    until(|| crate::http::listens(&socket));
     let begun = |text: &str| {
         let mut stream = UnixStream::connect(&socket).unwrap();
         stream.write_all(text.as_bytes()).unwrap();

@@ -29,7 +29,9 @@ const SWEEP: Duration = Duration::from_millis(20);
 const SWEEPS: u32 = 100;
 /// So many runs of one owner may come before the pump has looked at any of them. The reader of the log stands still then,
 /// and each run leaves two pipes behind that nobody empties: without an end to that, there are no descriptors left.
-const MOST_UNREAD: usize = 8;
+const MOST_UNREAD: usize = 64;
+/// The same of a check, of which only the output is at stake.
+const MOST_UNREAD_CHECKS: usize = 8;
 /// How soon it is looked again whether the log is read.
 const READ_AGAIN: Duration = Duration::from_millis(100);
 
@@ -136,8 +138,12 @@ struct Unread {
 }
 
 impl Unread {
-    fn is_full(&self) -> bool {
-        Arc::strong_count(&self.token) > MOST_UNREAD
+    fn is_full(&self, owner: &Owner) -> bool {
+        let most = match owner {
+            Owner::Job(_) => MOST_UNREAD,
+            Owner::Check(_) => MOST_UNREAD_CHECKS,
+        };
+        Arc::strong_count(&self.token) > most
     }
 }
 
@@ -167,7 +173,7 @@ impl Reaper {
 
     fn start(&mut self, start: Start, ctx: &mut Context<Self>) {
         let unread = self.unread.entry(start.owner.clone()).or_default();
-        if start.launch.output.raw || start.launch.prints_value || !unread.is_full() {
+        if start.launch.output.raw || start.launch.prints_value || !unread.is_full(&start.owner) {
             unread.told = false;
             let token = unread.token.clone();
             return self.spawn(start, Some(token));

@@ -446,7 +446,11 @@ pub fn one_catalog(scope: &Scope, catalogs: &[Field<'_>], reader: &mut Reader) {
     let mut written = catalogs.iter().filter(|catalog| catalog.node.is_some());
     let Some(first) = written.next() else { return };
     for other in written {
-        reader.problem(scope, *other, format!("cannot be beside `{}`, there is one catalog at most", first.name));
+        reader.problem(
+            scope,
+            *other,
+            format!("`{}` and `{}` are two catalogs, there is one at most", first.name, other.name),
+        );
     }
 }
 

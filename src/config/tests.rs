@@ -333,7 +333,7 @@ fn what_is_wrong_with_etcd_is_named_without_secrets() {
         assert!(says.contains(path) && !says.contains("s3cr3t"), "{wrong}: {says}");
     }
     let says = refused("{ consul: 'c:1', etcd: { endpoints: 'h' } }");
-    assert!(says.contains("etcd: cannot be beside `consul`, there is one catalog at most"), "{says}");
+    assert!(says.contains("etcd: `consul` and `etcd` are two catalogs, there is one at most"), "{says}");
 }
 
 #[cfg(feature = "etcd")]
@@ -397,7 +397,7 @@ fn zookeeper_is_a_catalog() {
 #[test]
 fn there_is_one_catalog_at_most() {
     let says = refused("{ zookeeper: { hosts: 'h' }, consul: 'c:1' }");
-    assert!(says.contains("zookeeper: cannot be beside `consul`, there is one catalog at most"), "{says}");
+    assert!(says.contains("zookeeper: `consul` and `zookeeper` are two catalogs, there is one at most"), "{says}");
 }
 
 #[test]

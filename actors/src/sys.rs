@@ -284,6 +284,10 @@ pub fn stop_until_continued() {
 /// Stops our process group, as Ctrl-Z does with one in the foreground; true once somebody has continued it. False where nobody
 /// would, and so the kernel stops nobody: as PID 1, and where the group has no parent in the session that could be a shell.
 pub fn stop_as_by_the_terminal() -> io::Result<bool> {
+    // Our group may be one from outside of the container.
+    if std::process::id() == 1 {
+        return Ok(false);
+    }
     let mut stop = SigSet::empty();
     stop.add(Signal::SIGTSTP);
     // SAFETY: touches no memory. 0 is our own group.

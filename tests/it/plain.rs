@@ -151,7 +151,8 @@ fn signals_that_stop_a_job_stop_us_too_and_cont_wakes_both() {
 fn pid_1_passes_on_what_would_stop_it() {
     let script = format!("trap 'echo term; exit 3' TERM; kill -TSTP 1; {STAYS}");
     let words = [&CONTAINER[1..], &[BINARY, "sh", "-c", &script]].concat();
-    let child = Command::new(CONTAINER[0]).args(words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new(CONTAINER[0]);
+    let child = child.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let init = || std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
     until(|| !init().is_empty());
     let init: i32 = init().trim().parse().unwrap();
@@ -160,7 +161,9 @@ fn pid_1_passes_on_what_would_stop_it() {
     nix::sys::signal::kill(Pid::from_raw(init), Signal::SIGTERM).unwrap();
     nix::sys::signal::kill(Pid::from_raw(init), Signal::SIGCONT).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), &*output.stdout), (Some(3), &b"up 3\nterm\n"[..]));
+    // It may have been stopped before it could say that it is up.
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.code() == Some(3) && said.ends_with("term\n"), "{:?} {said}", output.status);
 }
 
 /// A script that speaks up for each line that it reads, and at Ctrl-C. In a file, so that typing its name shows none of this.

@@ -57,7 +57,9 @@ pub fn run(
     load: impl Fn(&[(OsString, OsString)]) -> Result<Spec, String> + Send + Sync + 'static,
 ) -> Result<u8, BootError> {
     sys::prepare_process().map_err(system("prepare the process"))?;
-    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    // The config may use it; of equal names the first one counts there.
+    let pid = ("CONTAINERPILOT_PID".into(), std::process::id().to_string().into());
+    let environment: Vec<(OsString, OsString)> = std::iter::once(pid).chain(std::env::vars_os()).collect();
     let loaded = sys::stoppable(|| load(&environment)).map_err(system("handle signals"))?;
     let spec = loaded.map_err(BootError::Config)?;
     if let Some(telemetry) = spec.telemetry.as_ref().filter(|telemetry| telemetry.must_listen) {

@@ -81,6 +81,7 @@ impl JobActor {
                 stdin: spec.stdin,
                 prints_value: spec.metric.is_some(),
                 pid_variables: spec.pid_variables.clone(),
+                not_started: spec.not_started,
                 ..Launch::new(exec)
             })
         };
@@ -193,8 +194,10 @@ impl JobActor {
     fn record(&mut self, end: &RunEnd) {
         let printed = self.printed.take();
         if let (Some(metric), Some(printed), true) = (&self.metric, printed, end.is_success()) {
-            let value = printed.trim().parse().ok();
-            self.neighbours.metrics.do_send(MetricCommand::Record(vec![(metric.clone(), value)]));
+            match printed.trim().parse() {
+                Ok(value) => self.neighbours.metrics.do_send(MetricCommand::Measure(metric.clone(), value)),
+                Err(_) => error!(self.log, "{} has printed no number", self.name; "printed" => printed.trim()),
+            }
         }
     }
 
@@ -275,6 +278,7 @@ impl Handler<JobCommand> for JobActor {
             JobCommand::ShutDown { start_may_come } => policy.shutdown(start_may_come, timers::now()),
             JobCommand::StandDown => policy.stand_down(),
             JobCommand::Stop => policy.stop(),
+            JobCommand::Kill => policy.kill(),
         });
     }
 }

@@ -73,6 +73,8 @@ pub struct Launch {
     pub prints_value: bool,
     /// The environment variables that hold its pid as long as it runs.
     pub pid_variables: Vec<OsString>,
+    /// Its status if it cannot be started, if not a shell's.
+    pub not_started: Option<u8>,
 }
 
 impl Launch {
@@ -86,6 +88,7 @@ impl Launch {
             stdin: Stdin::Empty,
             prints_value: false,
             pid_variables: Vec::new(),
+            not_started: None,
         }
     }
 }
@@ -194,6 +197,8 @@ pub enum JobCommand {
     StandDown,
     /// Stop for good.
     Stop,
+    /// Stop for good, with a KILL.
+    Kill,
     /// Run now, whatever it waits for; nothing if it runs.
     Start,
     /// A signal to its process group, if it has one.
@@ -370,6 +375,8 @@ pub enum MetricCommand {
     Define(Vec<MetricSpec>),
     /// Values of metrics that the config defines; without a number what was sent as one is none.
     Record(Vec<(String, Option<f64>)>),
+    /// What a job of ours has measured.
+    Measure(String, f64),
     /// A reload was asked for.
     Reloaded {
         /// Whether the config was one that could be.

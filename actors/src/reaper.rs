@@ -234,7 +234,8 @@ impl Reaper {
                 self.by_pid.insert(pid, running);
             }
             Err(error) => {
-                let end = RunEnd::NotStarted { code: error.code(), reason: error.to_string().into() };
+                let code = launch.not_started.unwrap_or(error.code());
+                let end = RunEnd::NotStarted { code, reason: error.to_string().into() };
                 report.do_send(RunReport { run, fact: RunFact::Ended(end) });
             }
         }

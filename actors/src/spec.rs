@@ -78,6 +78,8 @@ pub struct JobSpec {
     pub exec: Option<Exec>,
     /// When it starts.
     pub start: StartRule,
+    /// Whether start events that come during a run make one more run, rather than one each.
+    pub merges: bool,
     /// Of an interval job: the first run comes so long after start-up, not at once.
     pub delay: Option<Duration>,
     /// Whether it runs before everything else, alone and once: what is not `init` starts when all that is has succeeded.
@@ -90,8 +92,11 @@ pub struct JobSpec {
     pub timeout: Option<Duration>,
     /// How long a stop waits for the jobs that watch its `stopping`.
     pub stop_timeout: Option<Duration>,
-    /// The pauses between restarts of a job that ends quickly; `None` for `backoff: "none"`.
+    /// The pauses between restarts of a job that ends quickly; `None` for `backoff: "none"`. What cannot even be started pauses
+    /// all the same.
     pub backoff: Option<Backoff>,
+    /// The status of a run that cannot be started, if not a shell's: 127 for what is not found, 126 for the rest.
+    pub not_started: Option<u8>,
     /// Whether its completion ends everything, with its status.
     pub main: bool,
     /// Whether its failure, when no restart is left, ends everything, with its status.
@@ -127,6 +132,7 @@ impl JobSpec {
             name,
             exec: None,
             start: StartRule::Once(Event::STARTUP),
+            merges: false,
             delay: None,
             init: false,
             wait_timeout: None,
@@ -134,6 +140,7 @@ impl JobSpec {
             timeout: None,
             stop_timeout: None,
             backoff: Some(Backoff::default()),
+            not_started: None,
             main: false,
             required: false,
             last: false,
@@ -170,6 +177,8 @@ pub enum OnReload {
     IfChanged,
     /// It is stopped and started anew.
     Restart,
+    /// It is killed, and started anew.
+    Replace,
     /// It goes on as it is, whatever its definition.
     Keep,
 }
@@ -351,6 +360,8 @@ pub enum InitialStatus {
 pub struct ServiceSpec {
     /// `NAME-HOSTNAME`
     pub id: String,
+    /// The id and the name of its check in Consul, if not Consul's own for it.
+    pub check_id: Option<String>,
     /// The job's name.
     pub name: String,
     /// The advertised port.
@@ -384,6 +395,7 @@ impl ServiceSpec {
     pub fn new(name: &str) -> Self {
         Self {
             id: String::new(),
+            check_id: None,
             name: name.to_owned(),
             port: 0,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -31,7 +31,7 @@ use crate::messages::{
 use crate::metrics::Metrics;
 use crate::output::Pump;
 use crate::policy::init::{self, InitPolicy};
-use crate::policy::job::{Completion, Surroundings, Watcher};
+use crate::policy::job::{Completion, Report, Surroundings, Watcher};
 use crate::policy::shutdown::{Action, ShutdownPolicy};
 use crate::reaper::{Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
@@ -139,8 +139,8 @@ impl Supervisor {
     /// Nothing has started; that happens when the actor does.
     pub fn new(spec: Spec, resources: Resources) -> Self {
         let Resources { load, mut environment, nothing, pump, signals, log, finished, pick_address } = resources;
-        let own_environment = environment.iter().cloned().collect();
         environment.push(("CONTAINERPILOT_PID".into(), std::process::id().to_string().into()));
+        let own_environment = environment.iter().cloned().collect();
         environment.extend(spec.address_variables());
         Self {
             policy: ShutdownPolicy::new(&spec.jobs),
@@ -342,6 +342,12 @@ impl Supervisor {
         }
     }
 
+    fn withdraw_telemetry(&self) {
+        if let (Some(catalog), Some(service)) = (&self.catalog, telemetry_service(&self.spec)) {
+            catalog.agent.do_send(CatalogCommand::News(JobName::new(service.name), Report::Withdraw));
+        }
+    }
+
     /// Has the addresses of all services followed; the one that telemetry listens at stays.
     fn watch_addresses(&mut self, ctx: &Context<Self>) {
         let services = self.spec.jobs.iter().filter_map(|job| job.service.clone()).collect();
@@ -440,6 +446,7 @@ impl Supervisor {
                     self.reloads.policy.abandon();
                     self.publish(Event::SHUTDOWN);
                     self.stop_watches();
+                    self.withdraw_telemetry();
                 }
                 Action::ShutDown { job, start_may_come } => self.tell(&job, JobCommand::ShutDown { start_may_come }),
                 Action::StandDown(job) => self.tell(&job, JobCommand::StandDown),

@@ -69,6 +69,7 @@ pub fn lower<'a>(
     pid_variables.dedup();
     let spec = JobSpec {
         name: JobName::new(name),
+        merges: written.merges,
         delay,
         init,
         required: init || is_on(raw.required, reader).unwrap_or(false),
@@ -90,6 +91,7 @@ pub fn lower<'a>(
         // 3.8: 0 is the same as none.
         stop_timeout: reader.duration(&scope, raw.stop_timeout, Duration::ZERO).filter(|wait| !wait.is_zero()),
         backoff: backoff(&scope, raw.backoff, reader),
+        not_started: None,
         main,
         output: output(&scope, raw.logging, reader),
         env: env(&scope, raw.env, reader),
@@ -158,6 +160,10 @@ fn start<'a>(
     // 3.8: 0 is the same as none.
     let wait = reader.duration(&scope, raw.timeout, Duration::ZERO).filter(|wait| !wait.is_zero());
     written.each = each.is_some();
+    written.merges = reader.boolean(&scope, raw.merge).unwrap_or(false);
+    if written.merges && each.is_none() {
+        reader.warning(&scope, raw.merge, "means nothing without `each`, whose events it merges");
+    }
     if [&once, &each, &interval].into_iter().flatten().count() > 1 {
         reader.problem_with(&scope, "can have only one of `interval`, `once` and `each`");
         return (StartRule::Never, None, None, written);
@@ -368,6 +374,7 @@ fn service(
     let (interfaces, address) = discovery::address(scope, raw.interfaces, surroundings.host, reader);
     Some(ServiceSpec {
         id: discovery::service_id(name, surroundings.host),
+        check_id: None,
         name: name.to_owned(),
         port,
         address: address?,

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use containerpilot_actors::event::{Event, EventCode, JobName, Source, WatchName};
 use containerpilot_actors::spec::{
-    Budget, CatalogSpec, Exec, HealthSpec, JobSpec, LogFormat, LogLevel, LogOutput, LoggingSpec, MetricSpec, OnReload,
-    OutputSpec, ServiceSpec, SignalSpec, Spec, StartRule, Stdin, TelemetrySpec, WatchSpec,
+    Backoff, Budget, CatalogSpec, Exec, HealthSpec, JobSpec, LogFormat, LogLevel, LogOutput, LoggingSpec, MetricSpec,
+    OnReload, OutputSpec, ServiceSpec, SignalSpec, Spec, StartRule, Stdin, TelemetrySpec, WatchSpec,
 };
 
 use super::discovery;
@@ -26,8 +26,10 @@ use super::reader::{Reader, Scope};
 use super::zookeeper;
 use crate::template::{self, Environment};
 
-/// The name of the main application's job, unless a service has it.
-const MAIN: &str = "main";
+/// The name of the main application's job: none that a service is likely to have, even after a reload.
+const MAIN: &str = "main application";
+/// 2.7's status of whatever cannot be started.
+const NOT_STARTED: u8 = 127;
 
 /// The spec of a version 2 config; what is wrong with it is in the reader. Without a command there is no main application
 /// (side by side).
@@ -55,6 +57,13 @@ pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, 
     let at = |code| StartRule::Once(Event::job(code, &main));
     let pre_stop = hook(&scope, config.pre_stop, "preStop", reader);
     let post_stop = hook(&scope, config.post_stop, "postStop", reader);
+    if let Some(hook) = pre_stop {
+        jobs.add(JobSpec { start: at(EventCode::Terminating), ..hook });
+    }
+    // It is a hook of the main application: without one nothing ever ends.
+    if let Some(hook) = post_stop.filter(|_| !command.is_empty()) {
+        jobs.add(JobSpec { start: at(EventCode::Ended), required: true, ..hook });
+    }
     let mut spec = Spec {
         jobs: jobs.jobs,
         watches,
@@ -68,12 +77,7 @@ pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, 
         ..Spec::default()
     };
     let exec = main_command(command, &spec, surroundings.environment, reader);
-    // Hooks are those of the main application: without one, of nothing that ever ends.
-    let has_application = exec.is_some();
-    spec.jobs.extend(pre_stop.map(|hook| JobSpec { start: at(EventCode::Terminating), ..hook }));
-    let post_stop = post_stop.filter(|_| has_application);
-    spec.jobs.extend(post_stop.map(|hook| JobSpec { start: at(EventCode::Ended), required: true, ..hook }));
-    spec.jobs.push(main_job(main, exec));
+    spec.jobs.push(JobSpec { not_started: Some(NOT_STARTED), ..main_job(main, exec) });
     Some(spec)
 }
 
@@ -173,11 +177,17 @@ fn service_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<
     name
 }
 
+/// The `timeout` of what has none unless it is told: 0 is none, too.
+fn limit(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Duration> {
+    reader.duration(scope, field, Duration::ZERO).filter(|limit| !limit.is_zero())
+}
+
 fn hook(scope: &Scope, field: Field<'_>, name: &str, reader: &mut Reader) -> Option<JobSpec> {
     Some(JobSpec {
         exec: Some(command(scope, field, reader)?),
         output: OutputSpec { raw: true, ..OutputSpec::default() },
         pid_variables: vec![pid_variable(name)],
+        not_started: Some(NOT_STARTED),
         ..JobSpec::new(JobName::new(name))
     })
 }
@@ -190,13 +200,17 @@ fn coprocesses(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Re
         let start = StartRule::Once(Event::STARTUP);
         let restarts = restarts(&scope, raw.restarts, &start, false, reader);
         let Some(exec) = needed_command(&scope, raw.command, reader) else { continue };
+        // A whole command line is a name for the log, but none for a variable.
+        let pid_variable = pid_variable(name.as_deref().unwrap_or(&exec.program.to_string_lossy()));
         let name = name.unwrap_or_else(|| exec::joined(&exec));
         jobs.add(JobSpec {
             exec: Some(exec),
             restarts,
+            // A number of restarts comes to an end anyway, so that they can be at once, as in 2.7.
+            backoff: (restarts == Budget::Unlimited).then(Backoff::default),
             last: true,
             on_reload: OnReload::Restart,
-            pid_variables: vec![pid_variable(&name)],
+            pid_variables: vec![pid_variable],
             output: logged(&[("process", "coprocess"), ("coprocess", &name)]),
             ..JobSpec::new(JobName::new(format!("coprocess[{name}]")))
         });
@@ -213,7 +227,7 @@ fn periodic(name: String, exec: Exec, every: Duration, timeout: Option<Duration>
         timeout,
         last: true,
         pauses: true,
-        on_reload: OnReload::Restart,
+        on_reload: OnReload::Replace,
         ..JobSpec::new(JobName::new(name))
     }
 }
@@ -252,13 +266,13 @@ fn services(
         let scope = named_scope("service", &unnamed, node);
         let Some(raw) = reader.read::<Service<'_>>(&scope, node) else { continue };
         let name = service_name(&unnamed, raw.name, reader);
-        let port = reader.integer(&scope, raw.port, PORT).and_then(|port| u16::try_from(port).ok());
-        let port = port.filter(|port| *port > 0);
-        if port.is_none() {
+        let written = reader.integer(&scope, raw.port, PORT);
+        let port = written.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
+        if port.is_none() && (written.is_some() || raw.port.node.is_none()) {
             reader.refuse(&scope, raw.port, PORT);
         }
         let (poll, ttl) = (reader.seconds(&scope, raw.poll), reader.seconds(&scope, raw.ttl));
-        let timeout = reader.duration(&scope, raw.timeout, SHORTEST);
+        let timeout = limit(&scope, raw.timeout, reader);
         let exec = command(&scope, raw.health, reader);
         let tags = reader.one_or_more(&scope, raw.tags);
         let (enable_tag_override, deregister_critical_after) =
@@ -269,13 +283,15 @@ fn services(
         else {
             continue;
         };
-        if let Some(first) = places.insert(name.clone(), index) {
-            let says = format!("`{name}` is the name of services[{first}] too, every service needs its own");
-            reader.problem(&unnamed, raw.name, says);
+        let first = *places.entry(name.clone()).or_insert(index);
+        if first < index {
+            let says = format!("`{name}` is the name of services[{first}] too, which alone is registered");
+            reader.warning(&unnamed, raw.name, says);
         }
         let id = discovery::service_id(&name, surroundings.host);
         let output = logged(&[("process", "health"), ("serviceName", &name), ("serviceID", &id)]);
         let service = ServiceSpec {
+            check_id: Some(id.clone()),
             id,
             port,
             address,
@@ -289,7 +305,7 @@ fn services(
         };
         jobs.add(JobSpec {
             health: Some(HealthSpec { exec, interval, ttl, timeout, failures: None, output }),
-            service: Some(service),
+            service: (first == index).then_some(service),
             on_reload: OnReload::Restart,
             ..JobSpec::new(JobName::new(name))
         });
@@ -305,7 +321,7 @@ fn backends(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Reade
         let service = service_name(&unnamed, raw.name, reader);
         let poll = reader.seconds(&scope, raw.poll);
         let tag = reader.string(&scope, raw.tag);
-        let timeout = reader.duration(&scope, raw.timeout, SHORTEST);
+        let timeout = limit(&scope, raw.timeout, reader);
         let exec = needed_command(&scope, raw.on_change, reader);
         let (Some(service), Some(interval), Some(exec)) = (service, poll, exec) else { continue };
         // Several may look for one name: with a tag each, or even without.
@@ -319,10 +335,11 @@ fn backends(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Reade
         jobs.add(JobSpec {
             exec: Some(exec),
             start: StartRule::Each(Event::new(EventCode::StatusChanged, Source::Watch(name.clone()))),
+            merges: true,
             timeout,
             last: true,
             pauses: true,
-            on_reload: OnReload::Restart,
+            on_reload: OnReload::Replace,
             output: logged(&[("process", "onChange"), ("backend", &service)]),
             ..JobSpec::new(JobName::new(format!("backend[{name}]")))
         });
@@ -358,7 +375,8 @@ fn telemetry(
     let tags = reader.one_or_more(&scope, raw.tags);
     let server = discovery::Server { port: raw.port, interfaces: raw.interfaces };
     let telemetry = discovery::server(&scope, server, tags, surroundings, reader);
-    (Some(TelemetrySpec { metrics, must_listen: true, ..telemetry }), sensors)
+    let service = ServiceSpec { check_id: Some(telemetry.service.id.clone()), ..telemetry.service };
+    (Some(TelemetrySpec { metrics, service, must_listen: true, ..telemetry }), sensors)
 }
 
 fn sensor(scope: &Scope, node: &Node, metrics: &mut Vec<MetricSpec>, reader: &mut Reader) -> Option<JobSpec> {
@@ -367,7 +385,7 @@ fn sensor(scope: &Scope, node: &Node, metrics: &mut Vec<MetricSpec>, reader: &mu
         discovery::MetricFields { parts: [raw.namespace, raw.subsystem, raw.name], help: raw.help, kind: raw.kind };
     let metric = discovery::metric(scope, fields, reader);
     let poll = reader.seconds(scope, raw.poll);
-    let timeout = reader.duration(scope, raw.timeout, SHORTEST);
+    let timeout = limit(scope, raw.timeout, reader);
     let exec = needed_command(scope, raw.check, reader);
     let metric = metric?;
     let name = metric.full_name.clone();

@@ -82,6 +82,7 @@ block! {
     /// `when` of a job.
     When, "`when`";
     source: "source", once: "once", each: "each", interval: "interval", timeout: "timeout", delay: "delay",
+    merge: "merge",
 }
 
 block! {

@@ -20,6 +20,8 @@ pub struct Start<'a> {
     pub source: Field<'a>,
     /// Whether `when.each` is set.
     pub each: bool,
+    /// `when.merge`
+    pub merges: bool,
     /// Whether `when` names an event, rather than an interval.
     pub has_event: bool,
 }
@@ -27,7 +29,7 @@ pub struct Start<'a> {
 impl<'a> Start<'a> {
     /// A job without a `when`.
     pub fn none(scope: Scope) -> Self {
-        Self { when: scope, source: Field { name: "source", node: None }, each: false, has_event: false }
+        Self { when: scope, source: Field { name: "source", node: None }, each: false, merges: false, has_event: false }
     }
 }
 

@@ -51,7 +51,8 @@ async fn make(client: ConsulClient, spec: ServiceSpec, good_hash: Option<String>
             (Method::PUT, "/v1/agent/service/register".to_owned(), wire::registration(&spec, *status))
         }
         Request::Heartbeat(status, output) => {
-            (Method::PUT, format!("/v1/agent/check/update/service:{id}"), wire::update(*status, output))
+            let check = spec.check_id.as_ref().map_or_else(|| format!("service:{id}"), |check| percent_encode(check));
+            (Method::PUT, format!("/v1/agent/check/update/{check}"), wire::update(*status, output))
         }
         Request::Deregister => (Method::PUT, format!("/v1/agent/service/deregister/{id}"), Ok(Vec::new())),
     };

@@ -55,6 +55,10 @@ struct WeightsBody {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct CheckBody<'a> {
+    #[serde(rename = "CheckID", skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     #[serde(rename = "TTL")]
     ttl: String,
     status: &'static str,
@@ -88,6 +92,8 @@ pub fn registration(spec: &ServiceSpec, status: Status) -> serde_json::Result<Ve
         weights,
         enable_tag_override: spec.enable_tag_override,
         check: CheckBody {
+            id: spec.check_id.as_deref(),
+            name: spec.check_id.as_deref(),
             ttl,
             status: status.word(),
             notes: format!("TTL for {} set by containerpilot", spec.name),
@@ -366,6 +372,13 @@ mod tests {
             text(registration(&spec, Status::Critical).unwrap()),
             r#"{"ID":"web-host","Name":"web","Port":80,"Address":"10.1.2.3","TaggedAddresses":{"wan":{"Address":"198.51.100.7","Port":81}},"Meta":{"version":"4"},"Weights":{"Passing":10,"Warning":1},"EnableTagOverride":true,"Check":{"TTL":"90s","Status":"critical","Notes":"TTL for web set by containerpilot","DeregisterCriticalServiceAfter":"10m"}}"#
         );
+    }
+
+    #[test]
+    fn a_check_may_have_an_id_of_ours() {
+        let spec = ServiceSpec { check_id: Some("web-host".to_owned()), ..spec() };
+        let body = text(registration(&spec, Status::Passing).unwrap());
+        assert!(body.contains(r#""Check":{"CheckID":"web-host","Name":"web-host","TTL":"90s""#), "{body}");
     }
 
     #[test]

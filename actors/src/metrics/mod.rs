@@ -8,7 +8,7 @@ mod user;
 use std::collections::{BTreeMap, BTreeSet};
 
 use actix::prelude::*;
-use slog::{Logger, debug, warn};
+use slog::{Logger, debug, error, warn};
 
 use crate::guard::PanicGuard;
 use crate::messages::{MetricCommand, MetricsText};
@@ -82,6 +82,15 @@ impl Metrics {
         }
     }
 
+    fn measure(&mut self, name: &str, value: f64) {
+        let now = actix::clock::Instant::now().into_std();
+        // A reload may have taken it out meanwhile.
+        let Some(metric) = self.user.get_mut(name) else { return };
+        if !metric.record(value, now) {
+            error!(self.log, "a counter cannot go down"; "metric" => name, "value" => value);
+        }
+    }
+
     /// One warning for each metric; names come from outside, so somewhere is an end.
     fn skip(&mut self, name: String, why: &'static str) {
         if self.warned.len() < MOST_WARNINGS && self.warned.insert(name.clone()) {
@@ -111,6 +120,7 @@ impl Handler<MetricCommand> for Metrics {
                 }
             }
             MetricCommand::Record(values) => self.record(values),
+            MetricCommand::Measure(name, value) => self.measure(&name, value),
             MetricCommand::Reloaded { accepted } => self.reloads[usize::from(accepted)] += 1,
             MetricCommand::ControlServed { path, status } => {
                 *self.control_requests.entry((path, status)).or_default() += 1;

@@ -195,6 +195,7 @@ enum Phase {
 pub struct JobPolicy {
     has_exec: bool,
     start: StartRule,
+    merges: bool,
     delay: Option<Duration>,
     pauses: bool,
     wait_timeout: Option<Duration>,
@@ -235,6 +236,7 @@ impl JobPolicy {
         Self {
             has_exec: spec.exec.is_some(),
             start: spec.start.clone(),
+            merges: spec.merges,
             delay: spec.delay,
             pauses: spec.pauses,
             wait_timeout: spec.wait_timeout,
@@ -380,7 +382,7 @@ impl JobPolicy {
             Phase::Idle if unlimited => self.begin(now),
             Phase::Running(_) | Phase::Pausing(_) => {
                 if unlimited && !self.closing {
-                    self.in_line = self.in_line.saturating_add(1);
+                    self.in_line = if self.merges { 1 } else { self.in_line.saturating_add(1) };
                 }
                 Vec::new()
             }
@@ -433,6 +435,9 @@ impl JobPolicy {
     /// A run of this job ended. `random` is in 0.0..1.0.
     pub fn ended(&mut self, run: RunId, end: RunEnd, now: Instant, random: f64) -> Vec<Action> {
         let success = end.is_success();
+        if matches!(end, RunEnd::NotStarted { .. }) {
+            self.last_began = None;
+        }
         let next: fn(&mut Self, bool, Instant, f64) -> Vec<Action> = match self.phase {
             Phase::Running(current) if current == run => {
                 self.phase = Phase::Idle;
@@ -475,7 +480,7 @@ impl JobPolicy {
             return self.after_beat(now);
         }
         if self.restarts.spend() {
-            let ran = self.last_began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+            let ran = self.last_began.map(|began| now.saturating_duration_since(began));
             let pause = self.restarts.pause(success, ran, random);
             if pause.is_zero() {
                 return self.begin(now);
@@ -708,6 +713,12 @@ impl JobPolicy {
             Phase::Waiting | Phase::Running(_) | Phase::Pausing(_) | Phase::Idle => self.begin_stop(),
             Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => Vec::new(),
         }
+    }
+
+    /// The same, and its process gets no time for it.
+    pub fn kill(&mut self) -> Vec<Action> {
+        self.kills_at_once = true;
+        self.stop()
     }
 
     fn complete(&mut self) -> Vec<Action> {

@@ -68,6 +68,8 @@ impl Diff {
 pub struct Step {
     /// These stop. With the flag: they start at the stop of another one that is still to be announced, and may.
     pub stop: Vec<(JobName, bool)>,
+    /// These are killed.
+    pub kill: Vec<JobName>,
     /// These have stopped, and are forgotten.
     pub discard: Vec<JobName>,
     /// These start as new, once all of them are subscribed.
@@ -108,8 +110,11 @@ impl ReloadPolicy {
                 stopping.push(job);
             }
         }
-        step.stop = in_stop_order(&stopping);
         self.leaving.extend(stopping.iter().map(|job| job.name.clone()));
+        let (killed, stopping): (Vec<_>, Vec<_>) =
+            stopping.into_iter().partition(|job| job.on_reload == OnReload::Replace);
+        step.kill = killed.into_iter().map(|job| job.name.clone()).collect();
+        step.stop = in_stop_order(&stopping);
         let starting: Vec<&JobSpec> = new.jobs.iter().filter(|job| !job.init && !kept.contains(&job.name)).collect();
         self.pending = self.pending_of(&starting);
         step.start = self.ready();
@@ -194,7 +199,7 @@ fn stays(job: &JobSpec, new: &Spec) -> bool {
     let same_name = new.jobs.iter().find(|other| other.name == job.name);
     same_name.is_some_and(|other| match other.on_reload {
         OnReload::IfChanged => other == job,
-        OnReload::Restart => false,
+        OnReload::Restart | OnReload::Replace => false,
         OnReload::Keep => true,
     })
 }

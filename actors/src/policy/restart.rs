@@ -44,9 +44,12 @@ impl RestartPolicy {
         }
     }
 
-    /// The pause before the next run of a job whose run took `ran`. `random` is in 0.0..1.0.
-    pub fn pause(&mut self, success: bool, ran: Duration, random: f64) -> Duration {
-        let Some(backoff) = self.backoff else { return Duration::ZERO };
+    /// The pause before the next run of a job whose run took `ran`, or could not be started. `random` is in 0.0..1.0.
+    pub fn pause(&mut self, success: bool, ran: Option<Duration>, random: f64) -> Duration {
+        // Nothing slows down what is not even started: that would be a loop of ours.
+        let unless_started = ran.is_none().then(Backoff::default);
+        let Some(backoff) = self.backoff.or(unless_started) else { return Duration::ZERO };
+        let ran = ran.unwrap_or_default();
         if success {
             self.quick_failures = 0;
             // Success at once, over and over, would spin just as well.
@@ -69,8 +72,8 @@ impl RestartPolicy {
 mod tests {
     use super::*;
 
-    const SOON: Duration = Duration::from_millis(3);
-    const LATE: Duration = Duration::from_secs(11);
+    const SOON: Option<Duration> = Some(Duration::from_millis(3));
+    const LATE: Option<Duration> = Some(Duration::from_secs(11));
 
     fn policy() -> RestartPolicy {
         RestartPolicy::new(Budget::Unlimited, Some(Backoff::default()))
@@ -97,7 +100,7 @@ mod tests {
     fn a_success_resets_the_pause() {
         let mut policy = policy();
         pauses(&mut policy, 5);
-        assert_eq!(policy.pause(true, Duration::from_secs(1), 0.5), Duration::ZERO);
+        assert_eq!(policy.pause(true, Some(Duration::from_secs(1)), 0.5), Duration::ZERO);
         assert_eq!(pauses(&mut policy, 2), [0, 100]);
     }
 
@@ -121,6 +124,13 @@ mod tests {
         let mut policy = RestartPolicy::new(Budget::Unlimited, None);
         assert_eq!(pauses(&mut policy, 3), [0, 0, 0]);
         assert_eq!(policy.pause(true, SOON, 0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_cannot_be_started_pauses_in_any_case() {
+        let mut policy = RestartPolicy::new(Budget::Unlimited, None);
+        let pauses: Vec<u128> = (0..3).map(|_| policy.pause(false, None, 0.5).as_millis()).collect();
+        assert_eq!(pauses, [0, 100, 200]);
     }
 
     #[test]

@@ -13,12 +13,13 @@ use super::Supervisor;
 use crate::control::Socket;
 use crate::event::{JobName, Owner};
 use crate::messages::{
-    BusCommand, ControlCommand, JobUpdate, MetricCommand, ReaperCommand, Reload, ReloadError, TelemetryCommand,
+    BusCommand, ControlCommand, JobCommand, JobUpdate, MetricCommand, ReaperCommand, Reload, ReloadError,
+    TelemetryCommand,
 };
 use crate::output::Sink;
 use crate::policy::reload::{Diff, ReloadPolicy, Step};
 use crate::signal_handler::SignalsMean;
-use crate::spec::{JobSpec, Spec};
+use crate::spec::{JobSpec, OnReload, Spec};
 
 /// Reads the config as it is now, with the environment of now; the text of an error is for people. May block.
 pub type Loader = Arc<dyn Fn(&[(OsString, OsString)]) -> Result<Spec, String> + Send + Sync>;
@@ -164,6 +165,12 @@ impl Supervisor {
         let telemetry = self.spec.telemetry.as_ref();
         if let Some(core) = &self.core {
             let metrics = telemetry.map(|telemetry| telemetry.metrics.clone()).unwrap_or_default();
+            // What is measured anew starts anew.
+            let is_replaced = |job: &JobSpec| job.on_reload == OnReload::Replace;
+            let replaced: Vec<&str> =
+                self.spec.jobs.iter().filter(|job| is_replaced(job)).filter_map(|job| job.metric.as_deref()).collect();
+            let kept = metrics.iter().filter(|metric| !replaced.contains(&&*metric.full_name)).cloned().collect();
+            core.metrics.do_send(MetricCommand::Define(kept));
             core.metrics.do_send(MetricCommand::Define(metrics));
         }
         if let (Some(server), true) = (&self.telemetry, self.init.is_open()) {
@@ -200,6 +207,10 @@ impl Supervisor {
         for (name, start_may_come) in step.stop {
             self.policy.leave(&name);
             self.tell(&name, super::leave_command(start_may_come));
+        }
+        for name in step.kill {
+            self.policy.leave(&name);
+            self.tell(&name, JobCommand::Kill);
         }
         for name in &step.discard {
             self.discard(name);

@@ -151,6 +151,38 @@ fn a_once_job_takes_its_event_once() {
 }
 
 #[test]
+fn events_that_are_merged_make_one_more_run() {
+    let start = each(EventCode::StatusChanged, "tick");
+    let mut life = Life::new(&JobSpec { start, merges: true, ..job("app") });
+    assert_eq!(spawned(&life.of(EventCode::StatusChanged, "tick")), [run(1)]);
+    for _ in 0..3 {
+        assert_eq!(life.of(EventCode::StatusChanged, "tick"), []);
+    }
+    assert_eq!(spawned(&life.exit(1, 0)), [run(2)]);
+    assert_eq!(spawned(&life.exit(2, 0)), []);
+    assert_eq!(spawned(&life.of(EventCode::StatusChanged, "tick")), [run(3)]);
+}
+
+#[test]
+fn a_job_that_cannot_be_started_pauses_whatever_its_back_off_says() {
+    let mut life = Life::new(&JobSpec { restarts: Budget::Unlimited, backoff: None, ..job("app") });
+    life.event(&Event::STARTUP);
+    assert_eq!(spawned(&life.exit(1, 1)), [run(2)]);
+    let end = || RunEnd::NotStarted { code: 127, reason: "no such file".into() };
+    assert_eq!(spawned(&life.policy.ended(run(2), end(), life.now, 0.5)), [run(3)]);
+    let actions = life.policy.ended(run(3), end(), life.now, 0.5);
+    assert_eq!((spawned(&actions), actions.last()), (vec![], Some(&Action::Arm(Timer::Restart(run(3)), millis(100)))));
+}
+
+#[test]
+fn a_job_that_is_killed_gets_no_term() {
+    let mut life = Life::new(&job("app"));
+    life.event(&Event::STARTUP);
+    let actions = life.policy.kill();
+    assert!(actions.contains(&Action::Kill(run(1))) && !actions.contains(&Action::Terminate(run(1))), "{actions:?}");
+}
+
+#[test]
 fn an_interval_job_runs_at_each_beat_as_often_as_its_restarts_say() {
     let spec = JobSpec { start: StartRule::Interval(secs(10)), restarts: Budget::Limited(1), ..job("app") };
     let mut life = Life::new(&spec);

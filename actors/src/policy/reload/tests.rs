@@ -53,6 +53,18 @@ fn a_job_may_be_restarted_or_kept_whatever_its_definition() {
 }
 
 #[test]
+fn a_job_may_be_killed_for_its_successor() {
+    let task = |name| JobSpec { on_reload: OnReload::Replace, ..job(name) };
+    let (old, new) = (config(vec![task("same"), task("gone")]), config(vec![task("same"), task("new")]));
+    let mut policy = ReloadPolicy::default();
+    let step = policy.change(&old, &new, |_| false);
+    assert_eq!((stops(&step), step.kill.as_slice()), (vec![], [name("same"), name("gone")].as_slice()));
+    assert_eq!(starts(&step), ["new"]);
+    assert_eq!(starts(&policy.stopped(&name("same"))), ["same"]);
+    assert_eq!(starts(&policy.stopped(&name("gone"))), Vec::<&str>::new());
+}
+
+#[test]
 fn what_runs_before_everything_else_neither_stops_nor_starts() {
     let init = |name, script| JobSpec { init: true, ..shell(name, script) };
     let (old, new) = (config(vec![init("pre", "a")]), config(vec![init("pre", "b"), init("more", "c")]));

@@ -14,6 +14,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use containerpilot_actors::addresses::Host;
@@ -22,7 +23,7 @@ use containerpilot_actors::nearest::nearest;
 
 use boot::BootError;
 use cli::{Command, Invocation, Query, Request};
-use config::{Loaded, Migrated, Source};
+use config::{Loaded, Migrated, Source, Version};
 use template::Environment;
 
 /// Neither a wrong command line nor an instance that ended by itself.
@@ -78,7 +79,7 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
     let environment: Environment = std::env::vars_os().map(|(name, value)| (bytes(name), bytes(value))).collect();
     let source = || source(config, std::env::var_os("CONTAINERPILOT"));
     let control = |source: Result<Source, Failure>| {
-        let spec = load(&source?, &[], &environment)?.spec;
+        let spec = load(&source?, &[], None, &environment)?.spec;
         spec.control.map(|control| where_it_answers(&control)).ok_or(Failure::NoControl)
     };
     match command {
@@ -95,7 +96,7 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
                 print(io::stderr(), &format!("{says}\n"));
             }
         }
-        Command::Validate(words) => return Ok(validated(&load(&source()?, &words, &environment)?)),
+        Command::Validate(words) => return Ok(validated(&load(&source()?, &words, None, &environment)?)),
         Command::Request(request) => {
             let answer = client::send(&request, &control(source())?)?;
             return carried_out(&request, &answer);
@@ -106,12 +107,14 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
                 return Ok(boot::run(move |_| Ok(config::only_command(&command)))?);
             }
             source => {
-                let source = source?;
+                let (source, version) = (source?, OnceLock::new());
                 return Ok(boot::run(move |environment| {
                     let variables = environment.iter();
                     let variables = variables.map(|(name, value)| (bytes(name.clone()), bytes(value.clone())));
-                    let loaded = load(&source, &command, &variables.collect());
-                    loaded.map(|loaded| loaded.spec).map_err(|failure| chain(&failure))
+                    let loaded = load(&source, &command, version.get().copied(), &variables.collect());
+                    let loaded = loaded.map_err(|failure| chain(&failure))?;
+                    version.get_or_init(|| loaded.version);
+                    Ok(loaded.spec)
                 })?);
             }
         },
@@ -206,9 +209,14 @@ fn source(flag: Option<OsString>, variable: Option<OsString>) -> Result<Source, 
     flag.or(variable).ok_or(Failure::NoConfig)
 }
 
-fn load(source: &Source, command: &[OsString], environment: &Environment) -> Result<Loaded, Failure> {
+fn load(
+    source: &Source,
+    command: &[OsString],
+    spoken: Option<Version>,
+    environment: &Environment,
+) -> Result<Loaded, Failure> {
     let host = Host::read().map_err(Failure::Host)?;
-    Ok(config::load(source, command, environment, &host)?)
+    Ok(config::load(source, command, spoken, environment, &host)?)
 }
 
 /// Tells what is doubtful in a config that can be used; the exit status.

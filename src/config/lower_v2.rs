@@ -207,7 +207,7 @@ fn coprocesses(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Re
             exec: Some(exec),
             restarts,
             // A number of restarts comes to an end anyway, so that they can be at once, as in 2.7.
-            backoff: (restarts == Budget::Unlimited).then(Backoff::default),
+            backoff: if has_end(restarts) { None } else { Some(Backoff::default()) },
             last: true,
             on_reload: OnReload::Restart,
             pid_variables: vec![pid_variable],
@@ -215,6 +215,11 @@ fn coprocesses(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Re
             ..JobSpec::new(JobName::new(format!("coprocess[{name}]")))
         });
     }
+}
+
+/// Whether there are some restarts, and then no more.
+pub fn has_end(restarts: Budget) -> bool {
+    matches!(restarts, Budget::Limited(1..))
 }
 
 /// A job that runs at this pace, the first time after as long.
@@ -393,3 +398,6 @@ fn sensor(scope: &Scope, node: &Node, metrics: &mut Vec<MetricSpec>, reader: &mu
     let sensor = periodic(format!("sensor[{name}]"), exec?, poll?, timeout);
     Some(JobSpec { metric: Some(name), ..sensor })
 }
+
+#[cfg(test)]
+mod tests;

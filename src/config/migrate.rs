@@ -61,12 +61,12 @@ fn check(
     host: &Host,
 ) -> Result<(), ConfigError> {
     let mut reader = Reader::default();
-    if Version::of(root, !command.is_empty(), &mut reader) == Version::Three && reader.problems.is_empty() {
+    let version = Version::of(root, Version::usual(command), &mut reader);
+    if version == Version::Three && reader.problems.is_empty() {
         return Err(ConfigError::NotTwo { path: name.to_owned() });
     }
-    let mut reader = Reader::default();
     let environment = Environment::default();
-    super::lower(root, command, Surroundings { environment: &environment, host }, &mut reader);
+    super::lower(root, version, command, Surroundings { environment: &environment, host }, &mut reader);
     reader
         .problems
         .retain(|problem| !problem.is_of_machine() && problem.value_id().is_none_or(|id| !unknown.contains(&id)));
@@ -124,6 +124,11 @@ fn words(command: &[OsString], actions: &mut Actions) -> Result<Command, ConfigE
     })
 }
 
+/// What is the same but in cases that few will meet.
+const STATUS: &str =
+    "A program that is there but cannot be run has status 126, as in a shell; in version 2 that was 127, too.";
+const CHECKS: &str = "The check of a service has Consul's own id, service:ID; in version 2 it was that of the service.";
+
 /// The new config as far as it is written.
 struct Migration<'a> {
     actions: &'a Actions,
@@ -156,6 +161,10 @@ impl<'a> Migration<'a> {
             let says = "version 2 opened no control socket; this config opens the default one, or that of `control`";
             let comment = self.note_of(&scope, says);
             self.head.push(comment);
+        }
+        self.head.push(STATUS.to_owned());
+        if raw.consul.node.is_some() {
+            self.head.push(CHECKS.to_owned());
         }
         let signals = Draft::default().with("SIGHUP", "reload").with("SIGUSR1", "maintenance");
         let mut config = Draft::default().written("consul", raw.consul);

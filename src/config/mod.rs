@@ -27,6 +27,7 @@ mod zookeeper;
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -99,6 +100,8 @@ pub struct Loaded {
     pub spec: Spec,
     /// What `-validate` speaks of although nothing is wrong with it.
     pub notes: Vec<String>,
+    /// Which language it was written in.
+    pub version: Version,
 }
 
 /// Why a config cannot be used.
@@ -158,35 +161,54 @@ pub fn render(source: &Source, environment: &Environment) -> Result<Vec<u8>, Con
     Ok(template::render(&source.name(), &source.text()?, environment)?)
 }
 
-/// Loads a config, for a command line that ends with this command. What is doubtful is in `spec.warnings`.
+/// Loads a config, for a command line that ends with this command. What is doubtful is in `spec.warnings`. In a reload it must
+/// be of the version that has been `spoken` so far: that of what runs.
 pub fn load(
     source: &Source,
     command: &[OsString],
+    spoken: Option<Version>,
     environment: &Environment,
     host: &Host,
 ) -> Result<Loaded, ConfigError> {
     let rendered = render(source, environment)?;
     // 3.8 takes bytes that are no UTF-8, too: in a comment they do no harm.
     let text = String::from_utf8_lossy(&rendered);
-    parse(&source.name(), &text, command, Surroundings { environment, host })
+    parse(&source.name(), &text, command, spoken, Surroundings { environment, host })
 }
 
-fn parse(name: &str, text: &str, command: &[OsString], surroundings: Surroundings<'_>) -> Result<Loaded, ConfigError> {
+fn parse(
+    name: &str,
+    text: &str,
+    command: &[OsString],
+    spoken: Option<Version>,
+    surroundings: Surroundings<'_>,
+) -> Result<Loaded, ConfigError> {
     let root = parse_json5(name, text)?;
     let mut reader = Reader::default();
-    let spec = lower(&root, command, surroundings, &mut reader);
+    let version = Version::of(&root, spoken.unwrap_or(Version::usual(command)), &mut reader);
+    if spoken.is_some_and(|spoken| spoken != version) {
+        let says = format!("is written for version {version} now, which takes a new start of containerpilot");
+        reader.problem_with(&reader::Scope::new("", &root), says);
+    }
+    let spec = lower(&root, version, command, surroundings, &mut reader);
     let told = |problems: &[problem::Problem]| problem::tell(problems, name, text);
     match spec {
         Some(spec) if reader.problems.is_empty() => {
             let spec = Spec { warnings: told(&reader.warnings), errors: reader.errors, ..spec };
-            Ok(Loaded { spec, notes: told(&reader.notes) })
+            Ok(Loaded { spec, notes: told(&reader.notes), version })
         }
         Some(_) | None => Err(ConfigError::Invalid(told(&reader.problems))),
     }
 }
 
-fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, reader: &mut Reader) -> Option<Spec> {
-    match Version::of(root, !command.is_empty(), reader) {
+fn lower(
+    root: &Node,
+    version: Version,
+    command: &[OsString],
+    surroundings: Surroundings<'_>,
+    reader: &mut Reader,
+) -> Option<Spec> {
+    match version {
         Version::Two => lower_v2::lower(root, command, surroundings, reader),
         Version::Three => {
             if let [program, ..] = command {
@@ -203,14 +225,30 @@ fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, read
 
 /// The language of a config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
+pub enum Version {
+    /// ContainerPilot 2's.
     Two,
+    /// ContainerPilot 3's.
     Three,
 }
 
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Two => "2",
+            Self::Three => "3",
+        })
+    }
+}
+
 impl Version {
-    /// Tells by the keys, or else by the command line. That both languages are spoken is a problem.
-    fn of(root: &Node, has_command: bool, reader: &mut Reader) -> Self {
+    /// That of a config whose keys do not tell: only version 2 has a command on its command line.
+    fn usual(command: &[OsString]) -> Self {
+        if command.is_empty() { Self::Three } else { Self::Two }
+    }
+
+    /// Tells by the keys, or else it is the usual one. That both languages are spoken is a problem.
+    fn of(root: &Node, usual: Self, reader: &mut Reader) -> Self {
         const TWO: [&str; 8] =
             ["services", "backends", "tasks", "coprocesses", "preStart", "onStart", "preStop", "postStop"];
         const THREE: [&str; 4] = ["jobs", "watches", "signals", "stayUp"];
@@ -230,13 +268,7 @@ impl Version {
             }
             (Some(_), None) => Self::Two,
             (None, Some(_)) => Self::Three,
-            (None, None) => {
-                if has_command {
-                    Self::Two
-                } else {
-                    Self::Three
-                }
-            }
+            (None, None) => usual,
         }
     }
 }

@@ -22,7 +22,8 @@ fn host() -> Host {
 
 fn loaded_in(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, String> {
     let environment: Environment = environment.iter().copied().collect();
-    parse("app.json5", text, &[], Surroundings { environment: &environment, host: &host() }).map_err(|e| e.to_string())
+    parse("app.json5", text, &[], None, Surroundings { environment: &environment, host: &host() })
+        .map_err(|e| e.to_string())
 }
 
 fn loaded(text: &str) -> Loaded {
@@ -43,7 +44,7 @@ fn refused_job(fields: &str) -> String {
 
 #[test]
 fn an_empty_config_has_3_8s_defaults() {
-    let Loaded { spec, notes } = loaded("{}");
+    let Loaded { spec, notes, .. } = loaded("{}");
     assert_eq!(spec.stop_timeout, Duration::from_secs(5));
     assert_eq!(spec.control.unwrap().socket.to_str(), Some("/var/run/containerpilot.socket"));
     assert!(spec.jobs.is_empty() && spec.catalog.is_none() && spec.warnings.is_empty() && notes.is_empty());

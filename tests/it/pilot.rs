@@ -19,6 +19,8 @@ pub struct Pilot {
     child: Child,
     lines: Receiver<String>,
     seen: Vec<String>,
+    /// How many lines there were when the last one that was waited for came.
+    at: usize,
 }
 
 /// A folder of the test's own.
@@ -101,7 +103,7 @@ impl Pilot {
                 }
             });
         }
-        Self { folder, child, lines, seen: Vec::new() }
+        Self { folder, child, lines, seen: Vec::new(), at: 0 }
     }
 
     /// The text with the test's own folder for each `@`.
@@ -111,13 +113,19 @@ impl Pilot {
 
     /// Waits for a line that holds these words.
     pub fn says(&mut self, words: &str) -> String {
+        self.at = 0;
+        self.says_then(words)
+    }
+
+    /// Waits for such a line after the one that was waited for before.
+    pub fn says_then(&mut self, words: &str) -> String {
         let deadline = Instant::now() + LIMIT;
-        let mut at = 0;
         loop {
-            if let Some(line) = self.seen[at..].iter().find(|line| line.contains(words)) {
-                return line.clone();
+            if let Some(found) = self.seen[self.at..].iter().position(|line| line.contains(words)) {
+                self.at += found + 1;
+                return self.seen[self.at - 1].clone();
             }
-            at = self.seen.len();
+            self.at = self.seen.len();
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => self.seen.push(line),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -138,6 +146,12 @@ impl Pilot {
     /// Waits for the end: the exit status.
     pub fn ended(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// Writes another config, and asks for it as one does of version 2.
+    pub fn reload(&self, config: &str) {
+        write_config(&self.folder, config);
+        self.send(Signal::SIGHUP);
     }
 
     /// Waits for the end: the exit status, and every line that was said.

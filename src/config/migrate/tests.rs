@@ -39,7 +39,7 @@ fn loaded(text: &str, command: &[&str]) -> Result<Loaded, String> {
     let environment: Environment = ENVIRONMENT.into_iter().collect();
     let text = template::render("app.json", text.as_bytes(), &environment).map_err(|error| error.to_string())?;
     let surroundings = Surroundings { environment: &environment, host: &host() };
-    parse("app.json", std::str::from_utf8(&text).unwrap(), &words(command), surroundings)
+    parse("app.json", std::str::from_utf8(&text).unwrap(), &words(command), None, surroundings)
         .map_err(|error| error.to_string())
 }
 
@@ -66,7 +66,8 @@ fn essence(spec: Spec) -> Spec {
     };
     let mut jobs: Vec<JobSpec> = spec.jobs.into_iter().flat_map(apart).collect();
     // What only waits to be asked to stop does nothing.
-    jobs.retain(|job| job.exec.is_some() || job.service.is_some());
+    let checks = |job: &JobSpec| job.health.as_ref().is_some_and(|health| health.exec.is_some());
+    jobs.retain(|job| job.exec.is_some() || job.service.is_some() || checks(job));
     for job in &mut jobs {
         job.name = JobName::new(if job.main { "main" } else { "" });
         // Each job has one in version 3.
@@ -78,6 +79,11 @@ fn essence(spec: Spec) -> Spec {
             rule @ (StartRule::Interval(_) | StartRule::Never) => rule,
         };
         job.output = output(job.output.clone());
+        // These are told of above the new config.
+        job.not_started = None;
+        if let Some(service) = &mut job.service {
+            service.check_id = None;
+        }
         if let Some(health) = &mut job.health {
             health.output = output(health.output.clone());
             // A service without a check has nothing to limit or to log.
@@ -91,7 +97,19 @@ fn essence(spec: Spec) -> Spec {
     let watches = spec.watches.into_iter().enumerate();
     let watches =
         watches.map(|(number, watch)| containerpilot_actors::spec::WatchSpec { name: numbered(number), ..watch });
-    Spec { jobs, watches: watches.collect(), control: None, warnings: Vec::new(), errors: Vec::new(), ..spec }
+    let mut telemetry = spec.telemetry;
+    if let Some(telemetry) = &mut telemetry {
+        telemetry.service.check_id = None;
+    }
+    Spec {
+        jobs,
+        watches: watches.collect(),
+        telemetry,
+        control: None,
+        warnings: Vec::new(),
+        errors: Vec::new(),
+        ..spec
+    }
 }
 
 /// The application and its service as the two jobs that they are in version 2.
@@ -136,6 +154,7 @@ const VALUES: [(&str, &[&str]); 13] = [
             "[{ name: 'web', port: '0x1F90', poll: '5', ttl: 10.9 }]",
             "[{ NAME: 'app', Port: 80, poll: 1, ttl: 2, health: ['sh', '-c', 'exit \"0\"', 7], tags: 'one', interfaces: 'lo', timeout: '' }]",
             "[{ name: 'app', port: 80, poll: 1, ttl: 2, health: 'true' }, null, { name: 'admin', port: 81, poll: 3, ttl: 9, timeout: 2 }]",
+            "[{ name: 'aa', port: 80, poll: 1, ttl: 2 }, { name: 'aa', port: 81, poll: 1, ttl: 2, health: 'x' }, { name: 'aa', port: 1, poll: 1, ttl: 1 }]",
             "[{ name: \"{{ .WHO | default \"red\" }}\", port: '{{ .PORT }}', poll: '{{ .SECONDS }}', ttl: 9, health: '/bin/{{ .WHO }} x' }]",
         ],
     ),
@@ -164,7 +183,7 @@ const VALUES: [(&str, &[&str]); 13] = [
             "[{ name: 'side', command: '/bin/side', restarts: 'unlimited' }]",
             "[{ command: ['/bin/side', '-x'] }, { command: '/bin/side', restarts: 3 }, { name: 'preStart', command: 'x', restarts: '2' },
               { name: 'consul agent', command: 'x', restarts: 1.9 }, { name: '!', command: 'x', restarts: 'never' }, { name: 5, command: 'x' }]",
-            "[{ name: '{{ .WHO }}-side', command: '{{ .WHO }}', restarts: '{{ .SECONDS }}' }]",
+            "[{ name: '{{ .WHO }}-side', command: '{{ .WHO }}' }]",
         ],
     ),
     ("preStart", &["'/bin/pre  start'", "['/bin/pre', '{ {', 1]", "\"{{ .PRE | default \"/bin/pre\" }} x\""]),
@@ -346,6 +365,16 @@ fn what_changes_is_told_and_written_at_its_place() {
             "{ services: [{ name: 'app', port: 1, poll: 1, ttl: 1 }] }",
             &["app"],
             "services[0]: is one job with the application, which a reload never touches",
+        ),
+        (
+            "{ coprocesses: [{ name: 'a', command: 'x', restarts: '{{ .N }}' }] }",
+            &["app"],
+            "coprocesses[0].restarts: if this is a number, add `backoff: \"none\"`",
+        ),
+        (
+            "{ services: [{ name: 'web', port: 1, poll: 1, ttl: 1 }, { name: 'web', port: 1, poll: 1, ttl: 1, health: 'x' }] }",
+            &[],
+            "services[1].name: `web` is the name of another service, which alone is registered: it is `web-2` here",
         ),
         ("{ preStart: 'x', onStart: 'y' }", &["app"], "onStart: is left out"),
         ("{ postStop: 'x' }", &[], "postStop: is left out"),

@@ -15,7 +15,7 @@ use super::lower_v3::{Surroundings, named_scope, service_name};
 use super::node::{Node, Value};
 use super::problem::Problem;
 use super::raw_v3::{self, Field, Health, Job, When};
-use super::reader::{Reader, Scope, text, whole_part};
+use super::reader::{Reader, Scope, text, truth, whole_part};
 use super::starts::Start;
 
 /// A process takes longer to start.
@@ -74,11 +74,7 @@ pub fn lower<'a>(
         init,
         required: init || is_on(raw.required, reader).unwrap_or(false),
         last: is_on(raw.stop_last, reader).unwrap_or(false),
-        on_reload: match is_on(raw.restart_on_reload, reader) {
-            None => OnReload::IfChanged,
-            Some(true) => OnReload::Restart,
-            Some(false) => OnReload::Keep,
-        },
+        on_reload: on_reload(&scope, raw.restart_on_reload, reader),
         pauses: is_on(raw.pause_in_maintenance, reader).unwrap_or(false),
         stdin: if is_on(raw.stdin, reader).unwrap_or(false) { Stdin::Ours } else { Stdin::Empty },
         term_process: !is_on(raw.term_group, reader).unwrap_or(true),
@@ -248,6 +244,19 @@ pub fn restarts(scope: &Scope, field: Field<'_>, start: &StartRule, has_each: bo
         reader.refuse(scope, field, ACCEPTED);
         Budget::Limited(0)
     })
+}
+
+fn on_reload(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> OnReload {
+    match field.node.map(|node| (&node.value, truth(node))) {
+        None => OnReload::IfChanged,
+        Some((_, Some(true))) => OnReload::Restart,
+        Some((_, Some(false))) => OnReload::Keep,
+        Some((Value::String(word), None)) if word == "kill" => OnReload::Replace,
+        Some((_, None)) => {
+            reader.refuse(scope, field, "true, false or \"kill\"");
+            OnReload::IfChanged
+        }
+    }
 }
 
 fn backoff(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Backoff> {

@@ -313,7 +313,7 @@ fn go_integer(text: &str) -> Option<i64> {
     i64::try_from(i128::from_str_radix(digits, radix).ok()? * sign).ok()
 }
 
-fn truth(node: &Node) -> Option<bool> {
+pub fn truth(node: &Node) -> Option<bool> {
     match &node.value {
         Value::Null => Some(false),
         Value::Bool(value) => Some(*value),

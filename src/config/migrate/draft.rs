@@ -92,9 +92,20 @@ impl Draft {
         self.with("when", Self::default().with("source", source).with(how, event).object())
     }
 
+    /// A job that runs at each change of a watch, once for all of those that come meanwhile.
+    pub fn at_changes(self, watch: &str) -> Self {
+        let when = Self::default().with("source", format!("watch.{watch}").as_str());
+        self.with("when", when.with("each", "changed").with("merge", true).object())
+    }
+
     /// A job that serves the application: it lives as long as hooks may need it, and begins anew with a reload.
     pub fn beside(self) -> Self {
         self.with("stopLast", true).with("restartOnReload", true)
+    }
+
+    /// The same for one that only runs now and then: a reload does not wait for it.
+    pub fn now_and_then(self) -> Self {
+        self.with("stopLast", true).with("restartOnReload", "kill").with("pauseInMaintenance", true)
     }
 
     /// A job that has our own stdout and stderr.

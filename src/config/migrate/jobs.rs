@@ -1,11 +1,17 @@
 //! What version 2 calls an application, a hook, a coprocess, a task, a service, a backend or a sensor is a job.
 
-use crate::config::job::pid_variable;
+use std::collections::HashSet;
+
+use containerpilot_actors::event::Event;
+use containerpilot_actors::spec::StartRule;
+
+use crate::config::job::{pid_variable, restarts};
+use crate::config::lower_v2::has_end;
 use crate::config::lower_v3::is_service_name;
 use crate::config::node::{Node, Value};
 use crate::config::raw_v2::{Backend, Config, Coprocess, Sensor, Service, Task, Telemetry};
 use crate::config::raw_v3::Field;
-use crate::config::reader::Scope;
+use crate::config::reader::{Scope, text};
 use crate::config::writer::{Doc, Part};
 
 use super::draft::{Draft, copy};
@@ -22,6 +28,8 @@ struct Named<'a> {
     scope: Scope,
     raw: Service<'a>,
     name: String,
+    /// Whether it is in the catalog: another one of its name may be.
+    is_registered: bool,
     comment: Option<String>,
 }
 
@@ -139,11 +147,22 @@ impl Migration<'_> {
             let scope = Scope::new(format!("coprocesses[{index}]"), node);
             let Some(raw) = self.reader.read::<Coprocess<'_>>(&scope, node) else { continue };
             let called = self.called("coprocess", &scope, raw.name, raw.command);
-            let job = Draft::job(&called.job).written("exec", raw.command).written("restarts", raw.restarts).beside();
+            let job = Draft::job(&called.job).written("exec", raw.command).written("restarts", raw.restarts);
+            let job = self.unpaced(&scope, raw.restarts, job).beside();
             let job = self.logged(job, &[("process", "coprocess"), ("coprocess", &called.in_log)]);
             jobs.push(job.said(called.comment));
         }
         jobs
+    }
+
+    /// A number of restarts are at once, as long as it is known that it is one.
+    fn unpaced(&mut self, scope: &Scope, field: Field<'_>, job: Draft) -> Draft {
+        if field.node.and_then(text).is_some_and(|text| self.actions.are_in(&text)) {
+            let says = "if this is a number, add `backoff: \"none\"`, and the restarts are at once, as they were";
+            return job.noted(self.note(scope, field, says));
+        }
+        let restarts = restarts(scope, field, &StartRule::Once(Event::STARTUP), false, &mut self.reader);
+        if has_end(restarts) { job.with("backoff", "none") } else { job }
     }
 
     fn tasks(&mut self, scope: &Scope, field: Field<'_>) -> Vec<Draft> {
@@ -154,7 +173,7 @@ impl Migration<'_> {
             let called = self.called("task", &scope, raw.name, raw.command);
             let frequency = raw.frequency.node.map_or_else(|| Doc::from(""), copy);
             let job = Draft::job(&called.job).written("exec", raw.command).every(frequency);
-            let job = job.limited(raw.timeout, None).with("pauseInMaintenance", true).beside();
+            let job = job.limited(raw.timeout, None).now_and_then();
             let job = self.logged(job, &[("process", "task"), ("task", &called.in_log)]);
             jobs.push(job.said(called.comment));
         }
@@ -163,34 +182,44 @@ impl Migration<'_> {
 
     /// The services with the names of their jobs, which are those in the catalog.
     fn services<'n>(&mut self, scope: &Scope, field: Field<'n>) -> Vec<Named<'n>> {
-        let mut services = Vec::new();
+        let (mut services, mut registered) = (Vec::new(), HashSet::new());
         for (index, node) in self.reader.list(scope, field) {
             let scope = Scope::new(format!("services[{index}]"), node);
             let Some(raw) = self.reader.read::<Service<'_>>(&scope, node) else { continue };
             let given = self.reader.string(&scope, raw.name).unwrap_or_default();
+            let is_registered = registered.insert(given.clone());
             let name = self.unless_rendered(&given, as_service_name);
             let name = self.free(&name);
             let comment = (name != given).then(|| {
-                let says =
-                    format!("`{given}` is no name for a job with a port: it is `{name}` here, and in the catalog");
+                let says = if is_registered {
+                    format!("`{given}` is no name for a job with a port: it is `{name}` here, and in the catalog")
+                } else {
+                    format!("`{given}` is the name of another service, which alone is registered: it is `{name}` here")
+                };
                 self.note(&scope, raw.name, &says)
             });
-            services.push(Named { scope, raw, name, comment });
+            services.push(Named { scope, raw, name, is_registered, comment });
         }
         services
     }
 
     fn service(&mut self, service: &Named<'_>, job: Draft) -> Draft {
-        let Named { scope, raw, name, .. } = service;
+        let Named { scope, raw, name, is_registered, .. } = service;
         let mut health = Draft::default().written("exec", raw.health);
         health = health.with("interval", self.seconds(scope, raw.poll)).with("ttl", self.seconds(scope, raw.ttl));
         if raw.health.node.is_some() {
             health = health.limited(raw.timeout, Some("0s"));
-            health = self.logged(health, &[("process", "health"), ("serviceName", name)]);
+            let given = self.reader.string(scope, raw.name).filter(|_| !is_registered);
+            let in_log = given.unwrap_or_else(|| name.clone());
+            health = self.logged(health, &[("process", "health"), ("serviceName", &in_log)]);
             if self.shows_fields {
                 let says = "records of its checks have no field `serviceID` any more";
                 health = health.noted(self.note(scope, raw.health, says));
             }
+        }
+        if !is_registered {
+            // Its check is all that is left of it, if it has one.
+            return if raw.health.node.is_some() { job.with("health", health.object()) } else { job };
         }
         let job = job.written("port", raw.port).written("interfaces", raw.interfaces).list("tags", raw.tags);
         job.written("consul", raw.consul).with("health", health.object())
@@ -225,8 +254,7 @@ impl Migration<'_> {
             let watch = watch.with("pauseInMaintenance", true);
             watches.push(Part::item(watch.object()));
             let job = Draft::job(&self.free(&format!("{name}-changed"))).written("exec", raw.on_change);
-            let job = job.at(&format!("watch.{name}"), "each", "changed").limited(raw.timeout, None);
-            let job = job.with("pauseInMaintenance", true).beside();
+            let job = job.at_changes(&name).limited(raw.timeout, None).now_and_then();
             jobs.push(self.logged(job, &[("process", "onChange"), ("backend", &service)]));
         }
         (watches, jobs)
@@ -257,7 +285,7 @@ impl Migration<'_> {
         let metric = parts.into_iter().flatten().collect::<Vec<_>>().join("_");
         let poll = self.seconds(scope, raw.poll);
         let job = Draft::job(&self.free(&metric)).written("exec", raw.check).with("metric", metric.as_str());
-        job.every(poll).limited(raw.timeout, Some("none")).with("pauseInMaintenance", true).beside()
+        job.every(poll).limited(raw.timeout, Some("none")).now_and_then()
     }
 }
 

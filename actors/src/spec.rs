@@ -101,8 +101,8 @@ pub struct JobSpec {
     pub main: bool,
     /// Whether its failure, when no restart is left, ends everything, with its status.
     pub required: bool,
-    /// Whether it is stopped only when all jobs that are not `last` have stopped.
-    pub last: bool,
+    /// Whether it is stopped only when all others have stopped.
+    pub last: Last,
     /// What a reload means to it.
     pub on_reload: OnReload,
     /// Whether no run of it begins in maintenance; a start event that comes then counts afterwards, once.
@@ -143,7 +143,7 @@ impl JobSpec {
             not_started: None,
             main: false,
             required: false,
-            last: false,
+            last: Last::No,
             on_reload: OnReload::IfChanged,
             pauses: false,
             stdin: Stdin::Empty,
@@ -214,6 +214,38 @@ pub enum StartRule {
     Interval(Duration),
     /// Never: `source` without `once` or `each`.
     Never,
+}
+
+impl StartRule {
+    /// What it waits for, if that is an event.
+    pub fn event(&self) -> Option<&Event> {
+        match self {
+            Self::Once(event) | Self::Each(event) => Some(event),
+            Self::Interval(_) | Self::Never => None,
+        }
+    }
+}
+
+/// Whether a job is stopped only when all that are not `last` have stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// It stops with all others.
+    No,
+    /// It stops after them.
+    Yes,
+    /// It stops after them, unless we were asked to end.
+    UnlessAsked,
+}
+
+impl Last {
+    /// Whether it is one of the last in this end.
+    pub fn counts(self, asked: bool) -> bool {
+        match self {
+            Self::No => false,
+            Self::Yes => true,
+            Self::UnlessAsked => !asked,
+        }
+    }
 }
 
 /// How often something may be done.

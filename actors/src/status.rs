@@ -258,7 +258,7 @@ fn starts(rule: &StartRule) -> String {
 }
 
 fn source_job(rule: &StartRule) -> Option<String> {
-    let (StartRule::Once(event) | StartRule::Each(event)) = rule else { return None };
+    let event = rule.event()?;
     match &event.source {
         Source::Job(name) | Source::Check(name) => Some(name.to_string()),
         Source::Watch(name) => Some(format!("watch.{name}")),
@@ -340,7 +340,7 @@ fn end_in_words(status: &JobStatus) -> Option<String> {
 
 /// What is the matter with the job that another one waits for.
 fn awaited_job(job: &JobReport, report: &Report) -> Option<String> {
-    let (StartRule::Once(event) | StartRule::Each(event)) = &job.entry.start else { return None };
+    let event = job.entry.start.event()?;
     let (Source::Job(name) | Source::Check(name)) = &event.source else { return None };
     let Some(source) = report.jobs.iter().find(|other| other.entry.name == *name) else {
         return Some(format!("there is no job {name}"));

@@ -1,6 +1,7 @@
 //! Starts everything, ends everything, and notices actors that died. What is due when is decided in `policy::shutdown`.
 
 mod catalog_change;
+mod ending;
 mod orders;
 mod reload;
 
@@ -24,9 +25,9 @@ use crate::health_check::{HealthCheckActor, ReportTo};
 use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
 use crate::journal::Journal;
 use crate::messages::{
-    ActorId, ActorPanicked, AddressChanged, AllEnded, BusCommand, CatalogCommand, CatalogEntry, CatalogFinished,
-    CheckCommand, ControlClosed, ControlCommand, JobCommand, JobEntry, JobFact, Maintain, MetricCommand, Overview,
-    OverviewQuery, ReaperCommand, Serves, StopWatching, SupervisorCommand, TelemetryCommand, WatchEntry,
+    ActorId, ActorPanicked, AddressChanged, BusCommand, CatalogCommand, CatalogEntry, CheckCommand, JobCommand,
+    JobEntry, JobFact, Maintain, MetricCommand, Overview, OverviewQuery, ReaperCommand, Serves, StopWatching,
+    SupervisorCommand, TelemetryCommand, WatchEntry,
 };
 use crate::metrics::Metrics;
 use crate::output::Pump;
@@ -40,14 +41,13 @@ use crate::sys::SignalFd;
 use crate::telemetry::{TelemetryNeighbours, TelemetryServer};
 use crate::watch::{ReplaceContacts, WatchActor, WatchNeighbours};
 
+use ending::Ending;
 use orders::Orders;
 pub use reload::Loader;
 use reload::Reloads;
 
 /// The status when something broke that everything depends on (EX_SOFTWARE of sysexits.h).
 pub const BROKEN: u8 = 70;
-/// How long the last requests to a catalog may keep us.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// What a supervisor is given.
 pub struct Resources {
@@ -89,13 +89,6 @@ struct Core {
     signals: Addr<SignalHandler>,
 }
 
-/// What has to be over before we are.
-#[derive(Debug)]
-struct Ending {
-    processes: bool,
-    services: bool,
-}
-
 /// See the module.
 pub struct Supervisor {
     spec: Spec,
@@ -126,6 +119,8 @@ pub struct Supervisor {
     environment: BTreeMap<OsString, OsString>,
     reloads: Reloads,
     orders: Orders,
+    /// Asked to end, and waiting for the catalog to know it.
+    taking_leave: bool,
     ending: Option<Ending>,
 }
 
@@ -167,6 +162,7 @@ impl Supervisor {
             environment: own_environment,
             reloads: Reloads::default(),
             orders: Orders::default(),
+            taking_leave: false,
             ending: None,
         }
     }
@@ -261,7 +257,7 @@ impl Supervisor {
     /// The time that a job has which runs in a shutdown: at least as long as the job waits whose stop it precedes.
     fn closing_window(&self, job: &JobSpec) -> Option<Duration> {
         let window = self.window();
-        let (StartRule::Once(start) | StartRule::Each(start)) = &job.start else { return Some(window) };
+        let Some(start) = job.start.event() else { return Some(window) };
         if matches!(start.code, EventCode::Terminating | EventCode::Ended) {
             return None;
         }
@@ -394,31 +390,6 @@ impl Supervisor {
         }
     }
 
-    /// All jobs have stopped: kills what is left, and waits a moment for the deregistrations.
-    fn end(&mut self, ctx: &mut Context<Self>) {
-        if let Some(core) = &self.core {
-            core.reaper.do_send(ReaperCommand::EndAll(ctx.address().recipient()));
-        }
-        if let Some(catalog) = &self.catalog {
-            catalog.agent.do_send(CatalogCommand::Finish(ctx.address().recipient()));
-            ctx.notify_later(CatalogFinished, LAST_REQUESTS.min(self.window()));
-        }
-        self.ending = Some(Ending { processes: self.core.is_some(), services: self.catalog.is_some() });
-    }
-
-    fn over(&mut self, what: fn(&mut Ending) -> &mut bool, ctx: &Context<Self>) {
-        let Some(ending) = &mut self.ending else { return };
-        *what(ending) = false;
-        if ending.processes || ending.services {
-            return;
-        }
-        self.ending = None;
-        match self.control.take() {
-            Some(control) => control.do_send(ControlCommand::Close(ctx.address().recipient())),
-            None => self.finish(),
-        }
-    }
-
     fn maintain(&mut self, on: bool) {
         if on == self.maintenance {
             return;
@@ -496,14 +467,6 @@ impl Supervisor {
         }
     }
 
-    fn finish(&mut self) {
-        if let Some(finished) = self.finished.take()
-            && finished.send(self.code).is_err()
-        {
-            error!(self.log, "nobody waits for the exit status"; "status" => self.code);
-        }
-    }
-
     /// A job's actor died of a panic: its process group is killed, and it starts anew from its spec.
     fn revive_job(&mut self, name: &JobName, ctx: &mut Context<Self>) {
         let Some(core) = &self.core else { return };
@@ -525,8 +488,8 @@ impl Supervisor {
 
     /// The catalog's actor died of a panic: the new one is told of all services again, and jobs and watches of it.
     fn revive_catalog(&mut self, ctx: &mut Context<Self>) {
-        if self.ending.is_some() {
-            self.over(|ending| &mut ending.services, ctx);
+        if self.waits_for_catalog() {
+            self.catalog_is_done(ctx);
             return;
         }
         self.start_catalog(true, ctx);
@@ -601,10 +564,7 @@ impl Handler<SupervisorCommand> for Supervisor {
 
     fn handle(&mut self, command: SupervisorCommand, ctx: &mut Self::Context) {
         match command {
-            SupervisorCommand::ShutDown => {
-                let actions = self.policy.asked();
-                self.perform(actions, ctx);
-            }
+            SupervisorCommand::ShutDown => self.asked(ctx),
             SupervisorCommand::PassOn(signal) => {
                 if let Some(main) = self.spec.jobs.iter().find(|job| job.main) {
                     self.tell(&main.name, JobCommand::PassOn(signal));
@@ -663,7 +623,7 @@ impl Handler<OverviewQuery> for Supervisor {
                 (None, None) => CatalogEntry::NotConfigured,
             },
             maintenance: self.maintenance,
-            ending: self.policy.is_closing(),
+            ending: self.is_ending(),
         }
     }
 }
@@ -684,31 +644,6 @@ impl Handler<JobFact> for Supervisor {
                 }
             }
         }
-    }
-}
-
-impl Handler<AllEnded> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, _msg: AllEnded, ctx: &mut Self::Context) {
-        self.over(|ending| &mut ending.processes, ctx);
-    }
-}
-
-/// The catalog says that all is done, or a timer that it has had its time.
-impl Handler<CatalogFinished> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, _msg: CatalogFinished, ctx: &mut Self::Context) {
-        self.over(|ending| &mut ending.services, ctx);
-    }
-}
-
-impl Handler<ControlClosed> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, _msg: ControlClosed, _ctx: &mut Self::Context) {
-        self.finish();
     }
 }
 

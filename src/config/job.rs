@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use containerpilot_actors::event::{Event, EventCode, JobName, Source};
 use containerpilot_actors::spec::{
-    Backoff, Budget, Exec, HealthSpec, InitialStatus, JobSpec, OnReload, ServiceSpec, StartRule, Stdin,
+    Backoff, Budget, Exec, HealthSpec, InitialStatus, JobSpec, Last, OnReload, ServiceSpec, StartRule, Stdin,
 };
 
 use super::discovery;
@@ -73,7 +73,7 @@ pub fn lower<'a>(
         delay,
         init,
         required: init || is_on(raw.required, reader).unwrap_or(false),
-        last: is_on(raw.stop_last, reader).unwrap_or(false),
+        last: last(&scope, raw.stop_last, reader),
         on_reload: on_reload(&scope, raw.restart_on_reload, reader),
         pauses: is_on(raw.pause_in_maintenance, reader).unwrap_or(false),
         stdin: if is_on(raw.stdin, reader).unwrap_or(false) { Stdin::Ours } else { Stdin::Empty },
@@ -247,14 +247,30 @@ pub fn restarts(scope: &Scope, field: Field<'_>, start: &StartRule, has_each: bo
 }
 
 fn on_reload(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> OnReload {
-    match field.node.map(|node| (&node.value, truth(node))) {
-        None => OnReload::IfChanged,
-        Some((_, Some(true))) => OnReload::Restart,
-        Some((_, Some(false))) => OnReload::Keep,
-        Some((Value::String(word), None)) if word == "kill" => OnReload::Replace,
-        Some((_, None)) => {
-            reader.refuse(scope, field, "true, false or \"kill\"");
-            OnReload::IfChanged
+    let found = switch(scope, field, [OnReload::Keep, OnReload::Restart], ("kill", OnReload::Replace), reader);
+    found.unwrap_or(OnReload::IfChanged)
+}
+
+fn last(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Last {
+    switch(scope, field, [Last::No, Last::Yes], ("unlessAsked", Last::UnlessAsked), reader).unwrap_or(Last::No)
+}
+
+/// What `false` and `true` mean, or one word beside them.
+fn switch<T>(
+    scope: &Scope,
+    field: Field<'_>,
+    [off, on]: [T; 2],
+    (word, third): (&str, T),
+    reader: &mut Reader,
+) -> Option<T> {
+    let node = field.node?;
+    match (truth(node), &node.value) {
+        (Some(false), _) => Some(off),
+        (Some(true), _) => Some(on),
+        (None, Value::String(written)) if written == word => Some(third),
+        (None, _) => {
+            reader.refuse(scope, field, &format!("true, false or \"{word}\""));
+            None
         }
     }
 }

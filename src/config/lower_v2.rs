@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use containerpilot_actors::event::{Event, EventCode, JobName, Source, WatchName};
 use containerpilot_actors::spec::{
-    Backoff, Budget, CatalogSpec, Exec, HealthSpec, JobSpec, LogFormat, LogLevel, LogOutput, LoggingSpec, MetricSpec,
-    OnReload, OutputSpec, ServiceSpec, SignalSpec, Spec, StartRule, Stdin, TelemetrySpec, WatchSpec,
+    Backoff, Budget, CatalogSpec, Exec, HealthSpec, JobSpec, Last, LogFormat, LogLevel, LogOutput, LoggingSpec,
+    MetricSpec, OnReload, OutputSpec, ServiceSpec, SignalSpec, Spec, StartRule, Stdin, TelemetrySpec, WatchSpec,
 };
 
 use super::discovery;
@@ -208,7 +208,7 @@ fn coprocesses(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Re
             restarts,
             // A number of restarts comes to an end anyway, so that they can be at once, as in 2.7.
             backoff: if has_end(restarts) { None } else { Some(Backoff::default()) },
-            last: true,
+            last: Last::Yes,
             on_reload: OnReload::Restart,
             pid_variables: vec![pid_variable],
             output: logged(&[("process", "coprocess"), ("coprocess", &name)]),
@@ -230,7 +230,7 @@ fn periodic(name: String, exec: Exec, every: Duration, timeout: Option<Duration>
         delay: Some(every),
         restarts: Budget::Unlimited,
         timeout,
-        last: true,
+        last: Last::Yes,
         pauses: true,
         on_reload: OnReload::Replace,
         ..JobSpec::new(JobName::new(name))
@@ -311,6 +311,8 @@ fn services(
         jobs.add(JobSpec {
             health: Some(HealthSpec { exec, interval, ttl, timeout, failures: None, output }),
             service: (first == index).then_some(service),
+            // It leaves the catalog before `preStop` when we are asked to end, else after `postStop`.
+            last: Last::UnlessAsked,
             on_reload: OnReload::Restart,
             ..JobSpec::new(JobName::new(name))
         });
@@ -342,7 +344,7 @@ fn backends(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Reade
             start: StartRule::Each(Event::new(EventCode::StatusChanged, Source::Watch(name.clone()))),
             merges: true,
             timeout,
-            last: true,
+            last: Last::Yes,
             pauses: true,
             on_reload: OnReload::Replace,
             output: logged(&[("process", "onChange"), ("backend", &service)]),

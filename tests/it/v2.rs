@@ -427,9 +427,29 @@ fn a_service_is_known_to_consul_as_2_7_made_it_known() {
     // Nobody is sent here while the application is being drained.
     pilot.send(Signal::SIGTERM);
     pilot.says("draining");
-    until(|| !consul.has_passing("web") && !consul.has_passing("containerpilot"));
+    assert!(!consul.has_passing("web") && !consul.has_passing("containerpilot"));
     go(&pilot, "draining");
     assert_eq!(pilot.end().0, Some(3));
+}
+
+#[test]
+fn a_service_leaves_consul_after_the_last_hook_of_an_application_that_ended() {
+    let consul = Consul::start();
+    let config = format!(
+        "{{ consul: '{}', postStop: {},
+            services: [ {{ name: 'web', port: 80, poll: 1, ttl: 9, interfaces: 'static:10.0.0.1' }} ] }}",
+        consul.address(),
+        stays("cleaning")
+    );
+    let mut pilot = Pilot::of_command(&config, &["sh", "-c", "echo up; until [ -e @/go ]; do sleep 0.01; done"]);
+    pilot.says("up");
+    until(|| consul.has_passing("web"));
+    std::fs::write(pilot.folder.join("go"), "").unwrap();
+    pilot.says("cleaning");
+    assert!(consul.has_passing("web"));
+    go(&pilot, "cleaning");
+    assert_eq!(pilot.end().0, Some(0));
+    assert!(!consul.has_passing("web"));
 }
 
 #[test]

@@ -206,7 +206,7 @@ fn stays(job: &JobSpec, new: &Spec) -> bool {
 
 /// The job at whose events this one starts.
 fn source(job: &JobSpec) -> Option<&JobName> {
-    let (StartRule::Once(event) | StartRule::Each(event)) = &job.start else { return None };
+    let event = job.start.event()?;
     match &event.source {
         Source::Job(name) | Source::Check(name) => Some(name),
         Source::Global | Source::Watch(_) | Source::Signal(_) | Source::Reason(_) => None,

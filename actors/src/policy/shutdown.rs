@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Event, EventCode, JobName, Source};
 use crate::policy::job::Completion;
-use crate::spec::{JobSpec, StartRule};
+use crate::spec::{JobSpec, Last};
 
 /// What the supervisor has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ struct Tracked {
     start: Option<Event>,
     main: bool,
     required: bool,
-    last: bool,
+    last: Last,
     stopped: bool,
     standing_by: bool,
     /// Told to stop while everything else goes on: its end completes nothing.
@@ -93,10 +93,7 @@ impl ShutdownPolicy {
 
     /// A job begins its life, at the start or with a reload.
     pub fn add(&mut self, job: &JobSpec) {
-        let start = match &job.start {
-            StartRule::Once(event) | StartRule::Each(event) => Some(event.clone()),
-            StartRule::Interval(_) | StartRule::Never => None,
-        };
+        let start = job.start.event().cloned();
         self.announced.retain(|event| event.source != Source::Job(job.name.clone()));
         self.had_jobs = true;
         let tracked = Tracked {
@@ -172,18 +169,18 @@ impl ShutdownPolicy {
         self.jobs.retain(|_, job| !job.away);
         let mut actions = vec![Action::PublishShutdown];
         for (name, job) in &self.jobs {
-            if job.last && !job.stopped {
+            if job.last.counts(asked) && !job.stopped {
                 actions.push(Action::Linger(name.clone()));
             }
         }
-        actions.extend(self.shut_down(false));
+        actions.extend(self.shut_down(asked, false));
         actions.extend(self.settle());
         actions
     }
 
     /// The jobs that are `last`, or those that are not.
-    fn shut_down(&self, last: bool) -> Vec<Action> {
-        let concerned = self.jobs.iter().filter(|(_, job)| !job.stopped && job.last == last);
+    fn shut_down(&self, asked: bool, last: bool) -> Vec<Action> {
+        let concerned = self.jobs.iter().filter(|(_, job)| !job.stopped && job.last.counts(asked) == last);
         let command = |(name, job): (&JobName, &Tracked)| {
             let start_may_come = self.start_may_come(name, job);
             Action::ShutDown { job: name.clone(), start_may_come }
@@ -265,11 +262,11 @@ impl ShutdownPolicy {
     /// Ends it if all jobs have stopped, or sends home those that wait for each other.
     fn settle(&mut self) -> Vec<Action> {
         let Phase::Closing { asked, turn_of_last } = self.phase else { return Vec::new() };
-        let live = self.jobs.iter().filter(|(_, job)| !job.stopped && (turn_of_last || !job.last));
+        let live = self.jobs.iter().filter(|(_, job)| !job.stopped && (turn_of_last || !job.last.counts(asked)));
         let live: Vec<(&JobName, &Tracked)> = live.collect();
         if live.is_empty() && !turn_of_last {
             self.phase = Phase::Closing { asked, turn_of_last: true };
-            let mut actions = self.shut_down(true);
+            let mut actions = self.shut_down(asked, true);
             actions.extend(self.settle());
             return actions;
         }

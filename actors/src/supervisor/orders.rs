@@ -19,7 +19,7 @@ type Waiting = (JobName, Order, oneshot::Sender<Result<(), OrderError>>);
 
 impl Supervisor {
     fn order(&mut self, name: JobName, order: Order, ctx: &mut Context<Self>) -> Result<Option<Answer>, OrderError> {
-        if self.policy.is_closing() {
+        if self.is_ending() {
             return Err(OrderError::Ending);
         }
         let Some(job) = self.spec.jobs.iter().find(|job| job.name == name).cloned() else {

@@ -91,7 +91,7 @@ impl Supervisor {
         reload: Reload,
         ctx: &mut Context<Self>,
     ) -> Result<Diff, ReloadError> {
-        if self.policy.is_closing() {
+        if self.is_ending() {
             return Err(ReloadError::Ending);
         }
         let Loaded { spec, fresh } = loaded.map_err(|reason| {

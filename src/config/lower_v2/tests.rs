@@ -172,7 +172,7 @@ fn a_coprocess_stops_last_and_is_restarted_by_every_reload() {
     let spec = spec("{ coprocesses: [ { name: 'my-side', command: ['a', 'b c'], restarts: 2 } ] }");
     let side = job(&spec, "coprocess[my-side]");
     assert_eq!(words(side), ["a", "b c"]);
-    assert!(side.last && !side.pauses && !side.output.raw && !side.required);
+    assert!(side.last == Last::Yes && !side.pauses && !side.output.raw && !side.required);
     assert_eq!((side.on_reload, side.restarts), (OnReload::Restart, Budget::Limited(2)));
     assert_eq!(side.pid_variables, ["CONTAINERPILOT_MY_SIDE_PID"]);
     assert_eq!(fields(&side.output), [("process", "coprocess"), ("coprocess", "my-side")]);
@@ -216,7 +216,7 @@ fn a_task_runs_after_each_period() {
     let task = job(&spec, "task[t]");
     let period = Duration::from_millis(1500);
     assert_eq!((&task.start, task.delay, task.timeout), (&StartRule::Interval(period), Some(period), Some(period)));
-    assert!(task.last && task.pauses && task.restarts == Budget::Unlimited);
+    assert!(task.last == Last::Yes && task.pauses && task.restarts == Budget::Unlimited);
     assert_eq!(task.on_reload, OnReload::Replace);
     assert_eq!(fields(&task.output), [("process", "task"), ("task", "t")]);
 }
@@ -349,7 +349,7 @@ fn a_backend_is_a_watch_and_a_job() {
     let changed = Event::watch(EventCode::StatusChanged, &watch.name);
     assert_eq!((words(handler), &handler.start), (vec!["a", "b"], &StartRule::Each(changed)));
     assert_eq!((handler.timeout, handler.restarts), (Some(secs(9)), Budget::Limited(0)));
-    assert!(handler.merges && handler.pauses && handler.last && handler.on_reload == OnReload::Replace);
+    assert!(handler.merges && handler.pauses && handler.last == Last::Yes && handler.on_reload == OnReload::Replace);
     assert_eq!(fields(&handler.output), [("process", "onChange"), ("backend", "db")]);
 }
 
@@ -385,7 +385,7 @@ fn telemetry_is_a_service_with_sensors() {
     let sensor = job(&spec, "sensor[ns_sub_n]");
     assert_eq!((sensor.metric.as_deref(), sensor.timeout), (Some("ns_sub_n"), Some(secs(2))));
     assert_eq!((&sensor.start, sensor.delay), (&StartRule::Interval(secs(4)), Some(secs(4))));
-    assert!(sensor.pauses && sensor.last && sensor.on_reload == OnReload::Replace);
+    assert!(sensor.pauses && sensor.last == Last::Yes && sensor.on_reload == OnReload::Replace);
 }
 
 #[test]

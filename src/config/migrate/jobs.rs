@@ -58,7 +58,10 @@ impl Migration<'_> {
         let mut jobs: Vec<Draft> = pre_start.into_iter().collect();
         jobs.extend(self.coprocesses(scope, config.coprocesses));
         for service in services {
-            let job = self.service(&service, Draft::job(&service.name).with("restartOnReload", true));
+            let job = self.service(
+                &service,
+                Draft::job(&service.name).with("stopLast", "unlessAsked").with("restartOnReload", true),
+            );
             jobs.push(job.said(service.comment));
         }
         if has_main {
@@ -111,7 +114,7 @@ impl Migration<'_> {
         }
         job = job.with("main", true).with("stdin", true).with("termGroup", false).with("restartOnReload", false);
         if let Some(service) = service {
-            let says = "is one job with the application, which a reload never touches";
+            let says = "is one job with the application: no reload touches it, and it leaves the catalog with it";
             job = job.said([self.note_of(&service.scope, says)]);
             job = self.service(&service, job).said(service.comment);
         }

@@ -4,7 +4,7 @@ use super::*;
 
 use containerpilot_actors::addresses::InterfaceAddress;
 use containerpilot_actors::event::{Event, JobName, Source as EventSource, WatchName};
-use containerpilot_actors::spec::{JobSpec, LogFormat, OnReload, OutputSpec, Spec, StartRule, Stdin};
+use containerpilot_actors::spec::{JobSpec, Last, LogFormat, OnReload, OutputSpec, Spec, StartRule, Stdin};
 
 use crate::config::{Loaded, parse};
 use crate::template;
@@ -120,6 +120,8 @@ fn apart(job: JobSpec) -> Vec<JobSpec> {
     let service = JobSpec {
         exec: None,
         main: false,
+        // That it leaves the catalog with the application is told.
+        last: Last::UnlessAsked,
         on_reload: OnReload::Restart,
         stdin: Stdin::Empty,
         term_process: false,
@@ -364,7 +366,7 @@ fn what_changes_is_told_and_written_at_its_place() {
         (
             "{ services: [{ name: 'app', port: 1, poll: 1, ttl: 1 }] }",
             &["app"],
-            "services[0]: is one job with the application, which a reload never touches",
+            "services[0]: is one job with the application: no reload touches it, and it leaves the catalog with it",
         ),
         (
             "{ coprocesses: [{ name: 'a', command: 'x', restarts: '{{ .N }}' }] }",

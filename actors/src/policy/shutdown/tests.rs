@@ -1,6 +1,7 @@
 //! Who is told what, in which order, and the exit status.
 
 use super::*;
+use crate::spec::StartRule;
 use crate::testing::job;
 
 fn name(text: &str) -> JobName {
@@ -75,7 +76,7 @@ fn the_failure_of_a_required_job_ends_everything_and_decides_the_status() {
 
 #[test]
 fn jobs_that_are_last_linger_until_the_others_have_stopped() {
-    let last = |name| JobSpec { last: true, ..job(name) };
+    let last = |name| JobSpec { last: Last::Yes, ..job(name) };
     let post = JobSpec { start: at(EventCode::Ended, "main"), ..job("post") };
     let mut policy = ShutdownPolicy::new(&[last("co"), JobSpec { main: true, ..job("main") }, post]);
     assert_eq!(
@@ -90,9 +91,23 @@ fn jobs_that_are_last_linger_until_the_others_have_stopped() {
 }
 
 #[test]
+fn a_job_may_be_last_only_of_an_end_that_nobody_asked_for() {
+    let service = || JobSpec { last: Last::UnlessAsked, ..job("service") };
+    let main = || JobSpec { main: true, ..job("main") };
+    let mut policy = ShutdownPolicy::new(&[main(), service()]);
+    assert_eq!(policy.asked(), [Action::PublishShutdown, shut("main", false), shut("service", false)]);
+    let mut policy = ShutdownPolicy::new(&[main(), service(), job("post")]);
+    assert_eq!(
+        ended(&mut policy, "main", 0, true),
+        [Action::PublishShutdown, Action::Linger(name("service")), shut("post", false)]
+    );
+    assert_eq!(ended(&mut policy, "post", 0, true), [shut("service", false)]);
+}
+
+#[test]
 fn a_hook_of_a_job_that_never_ran_is_sent_home_although_others_linger() {
     let post = JobSpec { start: at(EventCode::Ended, "main"), ..job("post") };
-    let mut policy = ShutdownPolicy::new(&[JobSpec { last: true, ..job("co") }, job("main"), post]);
+    let mut policy = ShutdownPolicy::new(&[JobSpec { last: Last::Yes, ..job("co") }, job("main"), post]);
     policy.asked();
     policy.standing_by(&name("post"));
     assert_eq!(ended(&mut policy, "main", 0, false), [Action::StandDown(name("post"))]);

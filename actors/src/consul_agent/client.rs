@@ -96,7 +96,7 @@ impl ConsulClient {
 
     /// Sends, and sends again once if the token has been refused and there is a newer one.
     async fn send(&self, method: Method, path: &str, body: &[u8]) -> Result<Response, RequestError> {
-        let question = |secret| Question { method: method.clone(), path, secret, kind: "application/json", body };
+        let question = |headers| Question { method: method.clone(), path, headers, kind: "application/json", body };
         let result = self.http.send(&question(self.token())).await;
         match &result {
             Ok(response) if response.status() == StatusCode::FORBIDDEN && self.renew_token().await => {
@@ -106,9 +106,9 @@ impl ConsulClient {
         }
     }
 
-    fn token(&self) -> Option<(HeaderName, HeaderValue)> {
-        let token = self.credentials.token.borrow().clone()?;
-        Some((HeaderName::from_static("x-consul-token"), token))
+    fn token(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let token = self.credentials.token.borrow().clone();
+        token.map(|token| (HeaderName::from_static("x-consul-token"), token)).into_iter().collect()
     }
 
     /// Reads the token again; whether it is another one.

@@ -112,7 +112,7 @@ impl EtcdClient {
         let question = Question {
             method,
             path,
-            secret: self.pass(),
+            headers: self.pass(),
             kind: "application/x-www-form-urlencoded",
             body: form.as_bytes(),
         };
@@ -139,7 +139,10 @@ impl EtcdClient {
     /// The end of the stream is something new, too.
     pub async fn wait_for_news(&self, path: &str, body: &[u8]) -> Result<(), RequestError> {
         let (_, endpoint) = &self.0.endpoints[self.0.current.get()];
-        let mut response = endpoint.send(&question(path, body, self.pass())).await?;
+        let mut headers = self.pass();
+        // A member that loses its cluster is to end the stream: its news would be old.
+        headers.push((HeaderName::from_static("grpc-metadata-hasleader"), HeaderValue::from_static("true")));
+        let mut response = endpoint.send(&question(path, body, headers)).await?;
         let mut beginning = Vec::new();
         while beginning.len() < LONGEST_BEGINNING && !beginning.contains(&b'\n') {
             let Some(piece) = next_piece(&mut response).await? else { return Ok(()) };
@@ -153,10 +156,10 @@ impl EtcdClient {
         Ok(())
     }
 
-    fn pass(&self) -> Option<(HeaderName, HeaderValue)> {
+    fn pass(&self) -> Vec<(HeaderName, HeaderValue)> {
         match &*self.0.pass.borrow() {
-            Pass::Unknown | Pass::Free => None,
-            Pass::Header(value) => Some((AUTHORIZATION, value.clone())),
+            Pass::Unknown | Pass::Free => Vec::new(),
+            Pass::Header(value) => vec![(AUTHORIZATION, value.clone())],
         }
     }
 
@@ -171,7 +174,7 @@ impl EtcdClient {
         if !is_wanted() {
             return Ok(());
         }
-        let reply = self.ask(&question("/v3/auth/authenticate", &wire::login(login), None), deadline).await?;
+        let reply = self.ask(&question("/v3/auth/authenticate", &wire::login(login), Vec::new()), deadline).await?;
         let pass = match wire::token(&reply)? {
             Some(token) => Pass::Header(secret(&token).map_err(|cause| RequestError::Broken(cause.to_string()))?),
             // Users are known there, perhaps, but not asked for.
@@ -209,8 +212,8 @@ impl EtcdClient {
     }
 }
 
-fn question<'a>(path: &'a str, body: &'a [u8], secret: Option<(HeaderName, HeaderValue)>) -> Question<'a> {
-    Question { method: Method::POST, path, secret, kind: "application/json", body }
+fn question<'a>(path: &'a str, body: &'a [u8], headers: Vec<(HeaderName, HeaderValue)>) -> Question<'a> {
+    Question { method: Method::POST, path, headers, kind: "application/json", body }
 }
 
 /// Nobody wants to know the nanoseconds.

@@ -1,6 +1,6 @@
 use containerpilot_actors::event::EventCode;
 use containerpilot_actors::messages::{CatalogCommand, CatalogFinished};
-use containerpilot_actors::spec::ServiceSpec;
+use containerpilot_actors::spec::{ServiceSpec, WatchSpec};
 use containerpilot_actors::testing::{etcd, millis, probe, secs, service, watch};
 use serde_json::{Value, json};
 
@@ -92,6 +92,26 @@ async fn a_member_that_hangs_is_left_for_another() {
     members[1].put("db", "db-3", 3, &[]).await;
     while watching.event(secs(5)).await.code != EventCode::StatusHealthy {}
     assert_eq!(watching.variable().map(|(_, list)| list).as_deref(), Some("10.0.0.1:1,10.0.0.1:2,10.0.0.1:3"));
+}
+
+#[actix::test]
+async fn a_member_that_has_lost_its_cluster_is_not_believed() {
+    let folder = Folder::new("alone");
+    let members = cluster(&folder).await;
+    let (scene, mut told) = scene_of(&etcd(&[members[0].address()]));
+    // A long way from here to the safety reading.
+    let mut watching = scene.watch(&WatchSpec { interval: secs(300), ..watch("db") });
+    members[0].put("db", "db-1", 1, &[]).await;
+    while watching.event(secs(5)).await.code != EventCode::StatusHealthy {}
+    for member in &members[1..] {
+        member.signal("STOP");
+    }
+    told.until(secs(50), "etcd is away").await;
+    for member in &members[1..] {
+        member.signal("CONT");
+    }
+    told.until(secs(50), "etcd is back").await;
+    assert!(watching.is_quiet(), "not to know is no change");
 }
 
 #[actix::test]

@@ -56,15 +56,15 @@ pub enum ClientError {
     },
 }
 
-/// One request. Debug output leaves the secret out, which is marked as such.
+/// One request. Debug output leaves out the secrets among its headers, which are marked as such.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
     /// `GET` and so on.
     pub method: Method,
     /// The path, with the query.
     pub path: &'a str,
-    /// The header that lets us in.
-    pub secret: Option<(HeaderName, HeaderValue)>,
+    /// More headers, those that let us in among them.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What kind of body it is.
     pub kind: &'static str,
     /// The body; often empty.
@@ -162,8 +162,8 @@ impl HttpClient {
         // Headers are written as other clients write them; proxies may be picky.
         let mut request =
             self.http.request(question.method.clone(), format!("{}{}", self.base, question.path)).camel_case();
-        if let Some(secret) = &question.secret {
-            request = request.insert_header(secret.clone());
+        for header in &question.headers {
+            request = request.insert_header(header.clone());
         }
         let sending = if question.body.is_empty() {
             request.send()
@@ -223,7 +223,7 @@ mod tests {
     }
 
     fn question(path: &str) -> Question<'_> {
-        Question { method: Method::GET, path, secret: None, kind: "", body: b"" }
+        Question { method: Method::GET, path, headers: Vec::new(), kind: "", body: b"" }
     }
 
     #[actix::test]

@@ -173,11 +173,26 @@ impl Pilot {
 
 impl Drop for Pilot {
     fn drop(&mut self) {
-        // Most tests have seen its end.
+        // Most tests have seen its end. Where not, it is stopped before its jobs are killed, or it would start them again.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.send(Signal::SIGSTOP);
+            for pid in descendants(self.child.id()) {
+                _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+            }
+        }
         drop(self.child.kill());
         drop(self.child.wait());
         std::fs::remove_dir_all(&self.folder).unwrap();
     }
+}
+
+/// Whoever descends from a process, in any group.
+fn descendants(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let children: Vec<u32> =
+        children.flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect();
+    children.into_iter().flat_map(|child| [descendants(child), vec![child]].concat()).collect()
 }
 
 /// What jobs said, in the order they said it: the last field of each line that has a job and a pid.

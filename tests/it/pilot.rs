@@ -21,6 +21,8 @@ pub struct Pilot {
     seen: Vec<String>,
     /// How many lines there were when the last one that was waited for came.
     at: usize,
+    /// The child is not the binary but the one that made a container for it.
+    is_contained: bool,
 }
 
 /// A folder of the test's own.
@@ -40,6 +42,14 @@ fn write_config(folder: &Path, config: &str) {
 pub fn state(pid: i32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// The children of a process, whichever thread has started them.
+pub fn children(pid: i32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    // A thread may end meanwhile.
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<i32>>()).collect()
 }
 
 /// A folder of the test's own, gone with it.
@@ -84,9 +94,21 @@ impl Pilot {
         Self::start(folder(), words)
     }
 
+    /// Runs the binary as PID 1 of the container that these words make.
+    pub fn contained(container: &[&str], args: &[&str]) -> Self {
+        let program = [container, &[env!("CARGO_BIN_EXE_containerpilot")]].concat();
+        let mut pilot = Self::start_program(&program, folder(), args);
+        pilot.is_contained = true;
+        pilot
+    }
+
     fn start(folder: PathBuf, args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_containerpilot"));
-        command.args(args.iter().map(|arg| arg.replace('@', folder.to_str().unwrap())));
+        Self::start_program(&[env!("CARGO_BIN_EXE_containerpilot")], folder, args)
+    }
+
+    fn start_program(program: &[&str], folder: PathBuf, args: &[&str]) -> Self {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).args(args.iter().map(|arg| arg.replace('@', folder.to_str().unwrap())));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (sender, lines) = channel();
@@ -103,7 +125,7 @@ impl Pilot {
                 }
             });
         }
-        Self { folder, child, lines, seen: Vec::new(), at: 0 }
+        Self { folder, child, lines, seen: Vec::new(), at: 0, is_contained: false }
     }
 
     /// The text with the test's own folder for each `@`.
@@ -135,8 +157,14 @@ impl Pilot {
         }
     }
 
+    /// The binary's, as it is outside of its container.
     pub fn pid(&self) -> i32 {
-        i32::try_from(self.child.id()).unwrap()
+        let child = i32::try_from(self.child.id()).unwrap();
+        if !self.is_contained {
+            return child;
+        }
+        until(|| !children(child).is_empty());
+        children(child)[0]
     }
 
     pub fn send(&self, signal: Signal) {

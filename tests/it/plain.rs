@@ -7,12 +7,11 @@ use std::process::{Command, Output, Stdio};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use crate::container::CONTAINER;
 use crate::pilot::{Folder, Pilot, containerpilot, state, until};
 use crate::terminal::Terminal;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_containerpilot");
-/// A container's place for processes, so that the binary is PID 1.
-const CONTAINER: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
 
 /// The binary as PID 1, run to its end.
 fn as_pid_1(args: &[&str]) -> Output {

@@ -737,7 +737,7 @@ pub enum LogFormat {
 
 impl LogFormat {
     /// All of them.
-    pub const ALL: [LogFormat; 3] = [Self::Default, Self::Text, Self::Json];
+    pub const ALL: [LogFormat; 4] = [Self::Default, Self::Stamp, Self::Text, Self::Json];
 }
 
 /// Where records go.

@@ -14,6 +14,7 @@ mod page;
 mod pilot;
 mod plain;
 mod problems;
+mod promises;
 mod samples;
 mod telemetry;
 mod terminal;

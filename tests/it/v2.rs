@@ -332,9 +332,12 @@ fn the_log_tells_whose_lines_they_are() {
 #[test]
 fn by_default_the_log_looks_like_gos() {
     let mut pilot = pilot("{ coprocesses: [ { name: 'side', command: 'echo words' } ] }");
-    let line = pilot.says(" words");
-    let digits: String = line.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    assert_eq!(digits, "0000/00/00 00:00:00 words");
+    // A child's line, and a record of our own.
+    for (words, looks) in [(" words", "words"), ("starts jobs=", "ContainerPilot 0.0.0 starts jobs=0")] {
+        let line = pilot.says(words);
+        let digits: String = line.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert_eq!(digits, format!("0000/00/00 00:00:00 {looks}"));
+    }
 }
 
 #[test]

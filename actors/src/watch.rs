@@ -136,7 +136,8 @@ impl WatchActor {
 }
 
 fn variable(name: &WatchName) -> OsString {
-    format!("CONTAINERPILOT_WATCH_{}", name.as_str().to_uppercase().replace('-', "_")).into()
+    // Version 2's backends with a tag are `NAME.TAG`, which no shell could read.
+    format!("CONTAINERPILOT_WATCH_{}", name.as_str().to_uppercase().replace(['-', '.', '#'], "_")).into()
 }
 
 fn list(instances: &[Instance]) -> String {
@@ -251,6 +252,7 @@ mod tests {
     #[test]
     fn jobs_see_whole_instances_only() {
         assert_eq!(variable(&spec().name), "CONTAINERPILOT_WATCH_MY_DB");
+        assert_eq!(variable(&WatchName::new("db.blue#2")), "CONTAINERPILOT_WATCH_DB_BLUE_2");
         let instance = |n: u16| Instance { address: "10.0.0.1".into(), port: n };
         assert_eq!(list(&[instance(1), instance(2)]), "10.0.0.1:1,10.0.0.1:2");
         let many: Vec<Instance> = (10_000..20_000).map(instance).collect();

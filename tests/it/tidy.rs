@@ -106,3 +106,38 @@ fn no_test_is_ignored_or_sleeps() {
         assert_eq!(lines_with(&text, &["#[ignore", "thread::sleep"]), Vec::<String>::new(), "{}", path.display());
     }
 }
+
+#[test]
+fn the_licence_is_the_mozilla_public_license() {
+    let text = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    assert!(text("LICENSE").starts_with("Mozilla Public License Version 2.0\n"));
+    assert!(text("Cargo.toml").contains("license = \"MPL-2.0\""));
+}
+
+#[test]
+fn every_test_that_keeps_a_promise_of_version_2_exists() {
+    let text = std::fs::read_to_string(root().join("docs/v2.md")).unwrap();
+    let rows = text.lines().skip_while(|line| !line.starts_with("## The promises")).filter(|line| line.starts_with('|'));
+    let promises = rows.filter(|row| !row.starts_with("|---") && !row.starts_with("| promise"));
+    let mut count = 0;
+    for promise in promises {
+        let named: Vec<(&str, &str)> = promise.split('`').filter_map(|word| word.split_once("::")).collect();
+        assert!(!named.is_empty(), "no test: {promise}");
+        for (file, name) in named {
+            let (path, definition) = match file.ends_with(".py") {
+                true => (root().join("../shared/conformance").join(file), format!("def {name}(")),
+                false => (root().join(file), format!("#[test]\nfn {name}()")),
+            };
+            // The conformance suite is not everywhere.
+            if path.parent().is_some_and(Path::exists) || !file.ends_with(".py") {
+                let source = std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{file}: {cause}"));
+                let source = source
+                    .replace("    #[test]\n    fn", "#[test]\nfn")
+                    .replace("#[actix::test]\nasync fn", "#[test]\nfn");
+                assert!(source.contains(&definition), "{file} has no test {name}");
+            }
+        }
+        count += 1;
+    }
+    assert!(count > 50, "{count} promises");
+}

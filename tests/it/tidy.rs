@@ -117,7 +117,8 @@ fn the_licence_is_the_mozilla_public_license() {
 #[test]
 fn every_test_that_keeps_a_promise_of_version_2_exists() {
     let text = std::fs::read_to_string(root().join("docs/v2.md")).unwrap();
-    let rows = text.lines().skip_while(|line| !line.starts_with("## The promises")).filter(|line| line.starts_with('|'));
+    let rows =
+        text.lines().skip_while(|line| !line.starts_with("## The promises")).filter(|line| line.starts_with('|'));
     let promises = rows.filter(|row| !row.starts_with("|---") && !row.starts_with("| promise"));
     let mut count = 0;
     for promise in promises {

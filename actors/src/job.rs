@@ -82,6 +82,8 @@ impl JobActor {
                 prints_value: spec.metric.is_some(),
                 pid_variables: spec.pid_variables.clone(),
                 not_started: spec.not_started,
+                // It may have prepared everything by starting a daemon.
+                leaves_group: spec.init,
                 ..Launch::new(exec)
             })
         };

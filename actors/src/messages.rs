@@ -75,6 +75,8 @@ pub struct Launch {
     pub pid_variables: Vec<OsString>,
     /// Its status if it cannot be started, if not a shell's.
     pub not_started: Option<u8>,
+    /// Whether what it leaves behind in its process group goes on.
+    pub leaves_group: bool,
 }
 
 impl Launch {
@@ -89,6 +91,7 @@ impl Launch {
             prints_value: false,
             pid_variables: Vec::new(),
             not_started: None,
+            leaves_group: false,
         }
     }
 }

@@ -111,10 +111,8 @@ struct Running {
     owner: Owner,
     run: RunId,
     report: Recipient<RunReport>,
+    launch: Arc<Launch>,
     captured: bool,
-    last_words: LastWords,
-    pid_variables: Vec<OsString>,
-    stdin: Stdin,
     /// Reads what it prints, and reports its end after that.
     reading: Option<oneshot::Sender<RunReport>>,
 }
@@ -228,9 +226,7 @@ impl Reaper {
                 self.pids.insert((owner.clone(), run), pid);
                 let reading = value.map(|value| reading::start(value, run, report.clone()));
                 report.do_send(RunReport { run, fact: RunFact::Started(pid) });
-                let (last_words, pid_variables, stdin) =
-                    (launch.last_words, launch.pid_variables.clone(), launch.stdin);
-                let running = Running { owner, run, report, captured, last_words, pid_variables, stdin, reading };
+                let running = Running { owner, run, launch, report, captured, reading };
                 self.by_pid.insert(pid, running);
             }
             Err(error) => {
@@ -321,7 +317,7 @@ impl Reaper {
     }
 
     fn is_job_control(&self, pid: i32) -> bool {
-        self.by_pid.get(&pid).is_some_and(|running| running.stdin == Stdin::OursWithJobControl)
+        self.by_pid.get(&pid).is_some_and(|running| running.launch.stdin == Stdin::OursWithJobControl)
     }
 
     /// Whoever is stopped at a terminal, by Ctrl-Z, stops us too: the shell that started us waits for that.
@@ -362,7 +358,7 @@ impl Reaper {
                 none_ended @ (Children::Running | Children::None) => return none_ended,
             };
             let running = self.by_pid.remove(&ended.pid);
-            if running.is_some() {
+            if running.as_ref().is_some_and(|running| !running.launch.leaves_group) {
                 // The zombie keeps the group's id from being given to somebody else until it is reaped.
                 if let Err(errno) = sys::signal_group(ended.pid, sys::TERMINATE) {
                     debug!(self.log, "cannot end the rest of a group"; "process" => ended.pid, "error" => sys::describe(errno));
@@ -372,9 +368,9 @@ impl Reaper {
             let Some(running) = running else { continue };
             debug!(self.log, "process ended"; "owner" => %running.owner, "process" => ended.pid, "exit" => %ended.exit);
             self.forget(&running, ended.pid);
-            let Running { owner, run, report, captured, last_words, reading, .. } = running;
+            let Running { owner, run, launch, report, captured, reading } = running;
             if captured {
-                let stream = match last_words {
+                let stream = match launch.last_words {
                     LastWords::OfAny => Some(None),
                     LastWords::OfFailure => (!ended.exit.is_success()).then_some(Some(Stream::Stderr)),
                 };
@@ -395,13 +391,13 @@ impl Reaper {
 
     fn forget(&mut self, running: &Running, pid: i32) {
         self.pids.remove(&(running.owner.clone(), running.run));
-        for variable in &running.pid_variables {
+        for variable in &running.launch.pid_variables {
             // Two names can make one variable; the other one's process may still run.
             if self.environment.value(&variable.to_string_lossy()) == Some(pid.to_string().as_bytes()) {
                 self.environment.put(variable.clone(), None);
             }
         }
-        if running.stdin != Stdin::Empty {
+        if running.launch.stdin != Stdin::Empty {
             sys::come_into_foreground(pid);
         }
     }

@@ -4,6 +4,7 @@
 //! that write slow down; events and signals never notice. Not here: what our own records look like (`src/logging.rs`).
 
 mod encode;
+mod escape;
 mod follow;
 mod lines;
 mod object;
@@ -20,7 +21,8 @@ use std::time::Duration;
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
-pub use encode::{Stream, encode_json_string, encode_text_value, stamp_go_log, stamp_nanos, stamp_seconds};
+pub use encode::{Stream, stamp_go_log, stamp_nanos, stamp_seconds};
+pub use escape::{encode_json_string, encode_text_value};
 pub use follow::{Followed, Lines};
 pub use sink::{OpenError, Sink};
 pub use tail::TailLine;

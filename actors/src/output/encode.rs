@@ -3,11 +3,13 @@
 //! They are 3.8's: `default` is `TIME JOB PID LINE`, `text` is logrus' text, `json` is logrus' JSON plus `stream`; and
 //! 2.7's default, `TIME LINE`.
 
+use std::fmt;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::escape::{encode_json_string, encode_text_value, encode_utf8, escape_json};
 use super::lines::Part;
+use super::object::Time;
 use crate::event::Owner;
 use crate::spec::{LogFormat, LogLevel};
 
@@ -42,12 +44,16 @@ pub struct Look<'a> {
     pub fields: &'a [(String, String)],
 }
 
-/// Writes records, with a clock that is read once per batch.
+/// Writes records, with a clock that is read once per batch. Its buffers are kept, so that no record takes memory.
 #[derive(Debug, Default)]
 pub struct Encoder {
     clock: Clock,
     stamp: String,
+    /// The clock of those that say themselves when it is.
+    told: Clock,
+    told_stamp: String,
     is: Option<LogFormat>,
+    name: String,
     prefix: Vec<u8>,
     suffix: Vec<u8>,
     /// Where the level begins in a JSON prefix, and the time in a JSON suffix.
@@ -67,6 +73,7 @@ impl Encoder {
 
     /// Makes what is the same for all lines of a batch: who, which stream, when; as of the last tick, unless told otherwise.
     pub fn begin(&mut self, look: &Look<'_>, time: Option<&str>) {
+        use std::fmt::Write;
         let Look { owner, pid, stream, format, level, fields } = *look;
         self.is = Some(format);
         self.stamp.clear();
@@ -76,6 +83,8 @@ impl Encoder {
             (None, LogFormat::Default | LogFormat::Json) => self.clock.nanos(&mut self.stamp),
             (None, LogFormat::Stamp) => self.clock.go_log(&mut self.stamp),
         }
+        self.name.clear();
+        write!(self.name, "{owner}").expect("a string takes whatever comes");
         let (prefix, suffix) = (&mut self.prefix, &mut self.suffix);
         prefix.clear();
         suffix.clear();
@@ -97,9 +106,7 @@ impl Encoder {
             }
             LogFormat::Text => {
                 head_of_text(prefix, &self.stamp, level);
-                suffix.extend_from_slice(label(owner).as_bytes());
-                suffix.push(b'=');
-                encode_text_value(suffix, owner.to_string().as_bytes());
+                owner_of_text(suffix, owner, &self.name);
                 number(suffix, b" pid=", pid);
                 for (name, value) in fields {
                     suffix.push(b' ');
@@ -110,7 +117,7 @@ impl Encoder {
                 suffix.push(b'\n');
             }
             LogFormat::Json => {
-                head_of_json(prefix, Some(owner));
+                head_of_json(prefix, Some((owner, &self.name)));
                 self.level_at = prefix.len();
                 level_of_json(prefix, level);
                 prefix.extend_from_slice(MESSAGE);
@@ -156,12 +163,30 @@ impl Encoder {
 
     /// Appends a line that is a JSON object, with a level and perhaps a time of its own: as such in JSON, as a line in the
     /// other formats. Newlines between its tokens become blanks.
-    pub fn object(&mut self, out: &mut Vec<u8>, look: &Look<'_>, line: &[u8], level: LogLevel, time: Option<&str>) {
-        if self.is != Some(LogFormat::Json) {
+    pub fn object(&mut self, out: &mut Vec<u8>, look: &Look<'_>, line: &[u8], level: LogLevel, time: Option<Time<'_>>) {
+        let mut stamp = std::mem::take(&mut self.told_stamp);
+        stamp.clear();
+        match time {
+            Some(Time::Text(text)) => stamp.push_str(text),
+            Some(Time::At(at)) => {
+                self.told.set(at);
+                self.told.nanos(&mut stamp);
+            }
+            None => {}
+        }
+        let time = time.is_some().then_some(stamp.as_str());
+        if self.is == Some(LogFormat::Json) {
+            self.data(out, line, level, time);
+        } else {
             self.begin(&Look { level, ..*look }, time);
             self.line(out, line, None);
-            return self.begin(look, None);
+            self.begin(look, None);
         }
+        self.told_stamp = stamp;
+    }
+
+    /// The record of an object, in JSON.
+    fn data(&self, out: &mut Vec<u8>, line: &[u8], level: LogLevel, time: Option<&str>) {
         out.extend_from_slice(b"{\"data\":");
         let start = out.len();
         out.extend_from_slice(line);
@@ -189,7 +214,7 @@ impl Encoder {
                 out.extend_from_slice(self.stamp.as_bytes());
                 out.push(b' ');
                 if let Some(owner) = owner {
-                    out.extend_from_slice(format!("{owner}: ").as_bytes());
+                    append(out, format_args!("{owner}: "));
                 }
                 out.extend_from_slice(message.as_bytes());
                 out.push(b'\n');
@@ -199,20 +224,21 @@ impl Encoder {
                 head_of_text(out, &self.stamp, LogLevel::Warn);
                 out.extend_from_slice(b"msg=");
                 encode_text_value(out, message.as_bytes());
-                out.extend_from_slice(format!(" dropped={count}").as_bytes());
+                append(out, format_args!(" dropped={count}"));
                 if let Some(owner) = owner {
-                    out.extend_from_slice(format!(" {}=", label(owner)).as_bytes());
-                    encode_text_value(out, owner.to_string().as_bytes());
+                    out.push(b' ');
+                    owner_of_text(out, owner, &owner.to_string());
                 }
                 out.push(b'\n');
             }
             LogFormat::Json => {
                 self.clock.nanos(&mut self.stamp);
-                head_of_json(out, owner);
+                let name = owner.map(Owner::to_string).unwrap_or_default();
+                head_of_json(out, owner.map(|owner| (owner, name.as_str())));
                 level_of_json(out, LogLevel::Warn);
                 out.extend_from_slice(MESSAGE);
                 escape_json(out, message.as_bytes());
-                out.extend_from_slice(format!("\",\"dropped\":{count}").as_bytes());
+                append(out, format_args!("\",\"dropped\":{count}"));
                 end_of_json(out, &self.stamp);
             }
         }
@@ -227,13 +253,13 @@ fn head_of_text(out: &mut Vec<u8>, stamp: &str, level: LogLevel) {
     out.push(b' ');
 }
 
-fn head_of_json(out: &mut Vec<u8>, owner: Option<&Owner>) {
+fn head_of_json(out: &mut Vec<u8>, owner: Option<(&Owner, &str)>) {
     out.push(b'{');
-    if let Some(owner) = owner {
+    if let Some((owner, name)) = owner {
         out.push(b'"');
         out.extend_from_slice(label(owner).as_bytes());
         out.extend_from_slice(b"\":");
-        encode_json_string(out, owner.to_string().as_bytes());
+        encode_json_string(out, name.as_bytes());
         out.push(b',');
     }
 }
@@ -253,16 +279,19 @@ fn end_of_json(out: &mut Vec<u8>, stamp: &str) {
 /// The fields of a part of a line. The default format has no room for them.
 fn partial(out: &mut Vec<u8>, format: LogFormat, part: Part) {
     let Part { id, ordinal, last } = part;
-    let text = match format {
-        LogFormat::Default | LogFormat::Stamp => return,
-        LogFormat::Text => {
-            format!("partial_id={id:016x} partial_last={last} partial_message=true partial_ordinal={ordinal} ")
-        }
-        LogFormat::Json => format!(
-            "\",\"partial_id\":\"{id:016x}\",\"partial_last\":{last},\"partial_message\":true,\"partial_ordinal\":{ordinal}"
+    match format {
+        LogFormat::Default | LogFormat::Stamp => {}
+        LogFormat::Text => append(
+            out,
+            format_args!("partial_id={id:016x} partial_last={last} partial_message=true partial_ordinal={ordinal} "),
         ),
-    };
-    out.extend_from_slice(text.as_bytes());
+        LogFormat::Json => append(
+            out,
+            format_args!(
+                "\",\"partial_id\":\"{id:016x}\",\"partial_last\":{last},\"partial_message\":true,\"partial_ordinal\":{ordinal}"
+            ),
+        ),
+    }
 }
 
 fn label(owner: &Owner) -> &'static str {
@@ -272,9 +301,20 @@ fn label(owner: &Owner) -> &'static str {
     }
 }
 
+fn owner_of_text(out: &mut Vec<u8>, owner: &Owner, name: &str) {
+    out.extend_from_slice(label(owner).as_bytes());
+    out.push(b'=');
+    encode_text_value(out, name.as_bytes());
+}
+
 fn number(out: &mut Vec<u8>, before: &[u8], number: i32) {
     out.extend_from_slice(before);
-    out.extend_from_slice(number.to_string().as_bytes());
+    append(out, format_args!("{number}"));
+}
+
+/// Appends text, without a string of its own.
+fn append(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a vector takes whatever comes");
 }
 
 /// The wall clock as RFC 3339 in UTC; the part down to seconds is kept, since it seldom changes.
@@ -305,7 +345,8 @@ impl Clock {
         let second = at / 1_000_000_000;
         if self.second != Some(second) {
             self.second = Some(second);
-            self.text = date(second);
+            self.text.clear();
+            date(&mut self.text, second);
         }
     }
 
@@ -329,7 +370,8 @@ impl Clock {
 }
 
 /// `2026-11-21T12:00:00` for seconds since 1970.
-fn date(seconds: u64) -> String {
+fn date(out: &mut String, seconds: u64) {
+    use std::fmt::Write;
     let days = seconds / 86400;
     // Civil from days: years that begin in March have their leap day at their end.
     let shifted = days + 719_468;
@@ -342,7 +384,8 @@ fn date(seconds: u64) -> String {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+    write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+        .expect("a string takes whatever comes");
 }
 
 /// Now, with nanoseconds, as in the default and JSON formats.
@@ -395,7 +438,9 @@ mod tests {
             (1_709_251_200, "2024-03-01T00:00:00"),
             (4_102_444_799, "2099-12-31T23:59:59"),
         ] {
-            assert_eq!(date(seconds), text);
+            let mut date_of = String::new();
+            date(&mut date_of, seconds);
+            assert_eq!(date_of, text);
         }
     }
 
@@ -446,7 +491,7 @@ mod tests {
                 Look { owner: &owner, pid: 7, stream: Stream::Stderr, format, level: LogLevel::Info, fields: &[] };
             let (mut encoder, mut out) = (Encoder::default(), Vec::new());
             encoder.begin(&look, None);
-            encoder.object(&mut out, &look, b"{\"a\":\n1}", LogLevel::Warn, Some("T"));
+            encoder.object(&mut out, &look, b"{\"a\":\n1}", LogLevel::Warn, Some(Time::Text("T")));
             String::from_utf8(out).unwrap()
         };
         let json = "{\"data\":{\"a\": 1},\"check\":\"check.app\",\"level\":\"warning\",\"pid\":7,\"stream\":\"stderr\",\"time\":\"T\"}\n";

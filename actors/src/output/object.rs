@@ -1,25 +1,33 @@
 //! A line that is a JSON object, of a job with `logging: {json: true}`: whether it is one, its level and its time.
 //!
 //! Such a line becomes part of a record as it is, so it must be one that every consumer can read: UTF-8, numbers that are
-//! finite, whole surrogate pairs, no deeper than 128. Nothing is built of it.
+//! finite, whole surrogate pairs, no deeper than 126. Nothing is built of it.
 
-use super::encode::stamp_of;
 use crate::spec::LogLevel;
 
-/// How deep objects and lists may lie in each other: serde_json and many other readers go no deeper.
-const DEEPEST: usize = 128;
+/// How deep objects and lists may lie in each other: serde_json and readers like it go to 127, and our record is one more.
+const DEEPEST: usize = 126;
 
 /// What an object says of itself.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct Said<'a> {
     /// Its `level`, if it is one that we know.
     pub level: Option<LogLevel>,
-    /// Its `time`, in RFC 3339, if it is a time.
-    pub time: Option<String>,
+    /// Its `time`, if it is one.
+    pub time: Option<Time<'a>>,
+}
+
+/// When something was, as an object says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time<'a> {
+    /// RFC 3339.
+    Text(&'a str),
+    /// Nanoseconds since 1970.
+    At(u64),
 }
 
 /// What an object says; none if the line is anything else.
-pub fn inspect(line: &[u8]) -> Option<Said> {
+pub fn inspect(line: &[u8]) -> Option<Said<'_>> {
     let mut reader = Reader { rest: line };
     reader.skip_blanks();
     if reader.rest.first() != Some(&b'{') || std::str::from_utf8(line).is_err() {
@@ -212,33 +220,39 @@ fn level(value: &Value<'_>) -> Option<LogLevel> {
 }
 
 /// RFC 3339 as it is; a number as seconds, milli-, micro- or nanoseconds since 1970, by its size.
-fn time(value: &Value<'_>) -> Option<String> {
+fn time<'a>(value: &Value<'a>) -> Option<Time<'a>> {
     match value {
-        Value::Text(text) => is_rfc3339(text).then(|| String::from_utf8_lossy(text).into_owned()),
+        Value::Text(text) => {
+            if is_rfc3339(text) {
+                std::str::from_utf8(text).ok().map(Time::Text)
+            } else {
+                None
+            }
+        }
         Value::Number(number) => match number.parse::<u64>() {
-            Ok(whole) => whole_time(whole),
-            Err(_) => fraction_time(number.parse().ok()?),
+            Ok(whole) => whole_time(whole).map(Time::At),
+            Err(_) => fraction_time(number.parse().ok()?).map(Time::At),
         },
         Value::Other => None,
     }
 }
 
-fn whole_time(number: u64) -> Option<String> {
+fn whole_time(number: u64) -> Option<u64> {
     let unit = match number {
         0..100_000_000_000 => 1_000_000_000,
         100_000_000_000..100_000_000_000_000 => 1_000_000,
         100_000_000_000_000..100_000_000_000_000_000 => 1000,
         _ => 1,
     };
-    number.checked_mul(unit).map(stamp_of)
+    number.checked_mul(unit)
 }
 
-fn fraction_time(number: f64) -> Option<String> {
+fn fraction_time(number: f64) -> Option<u64> {
     let seconds = if number < 1e11 { number } else { number / 1e3 };
     // More digits than those of microseconds are noise in a number of this size; 64 bits end in 2554.
     #[expect(clippy::cast_possible_truncation, reason = "the size is checked")]
     #[expect(clippy::cast_sign_loss, reason = "the sign is checked")]
-    (0.0..1.8e10).contains(&seconds).then(|| stamp_of((seconds * 1e6).round() as u64 * 1000))
+    (0.0..1.8e10).contains(&seconds).then(|| (seconds * 1e6).round() as u64 * 1000)
 }
 
 fn is_rfc3339(text: &[u8]) -> bool {
@@ -263,6 +277,7 @@ fn is_rfc3339(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::encode::stamp_of;
     use super::*;
 
     #[test]
@@ -306,6 +321,94 @@ mod tests {
     }
 
     #[test]
+    fn what_is_an_object_is_what_serde_json_takes_for_one() {
+        const PIECES: [&[u8]; 40] = [
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b":",
+            b",",
+            b"\"",
+            b"\\",
+            b" ",
+            b"\t",
+            b"\"a\"",
+            b"\"a\":",
+            b"\"level\":\"warn\"",
+            b"\"time\":1",
+            b"true",
+            b"false",
+            b"null",
+            b"0",
+            b"-",
+            b"-0",
+            b"12",
+            b".5",
+            b"e",
+            b"E+2",
+            b"1e308",
+            b"1e309",
+            b"\\u0041",
+            b"\\ud83d",
+            b"\\ude80",
+            b"\\ud83d\\ude80",
+            b"\\n",
+            b"\\x",
+            b"\x1f",
+            b"\x7f",
+            b"\xc3\xa9",
+            b"\xc3",
+            b"\xff",
+            b"{\"a\":[1,{}]}",
+            b"\"\\u00e9\"",
+            b"1.5e-3",
+        ];
+        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8) | 1;
+        println!("seed {seed}");
+        let mut state = seed;
+        let mut random = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+        };
+        let whole = br#" {"a": [1, -2.5e3, {"b": null}], "c\u0041": "\ud83d\ude80 \"", "d": {}, "e": [true, false], "f": "" } "#;
+        let mut objects = 0;
+        for _ in 0..100_000 {
+            let mut line = Vec::new();
+            if random(2) == 0 {
+                // An object with something else in a place or two.
+                line.extend_from_slice(whole);
+                for _ in 0..random(3) {
+                    let (at, gone) = (random(line.len()), random(3));
+                    let end = line.len().min(at + gone);
+                    line.splice(at..end, PIECES[random(PIECES.len())].iter().copied());
+                }
+            } else {
+                line.push(b'{');
+                for _ in 0..random(8) {
+                    line.extend_from_slice(PIECES[random(PIECES.len())]);
+                }
+                line.push(b'}');
+            }
+            let theirs = serde_json::from_slice::<serde_json::Value>(&line);
+            let is_object = theirs.is_ok_and(|value| value.is_object());
+            assert_eq!(inspect(&line).is_some(), is_object, "seed {seed}: {}", String::from_utf8_lossy(&line));
+            objects += usize::from(is_object);
+        }
+        assert!(objects > 10_000, "{objects}");
+    }
+
+    #[test]
+    fn an_object_is_no_deeper_than_readers_of_the_record_can_go() {
+        let deep = |depth| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        assert!(inspect(deep(126).as_bytes()).is_some() && inspect(deep(127).as_bytes()).is_none());
+        let record = |depth| serde_json::from_str::<serde_json::Value>(&format!("{{\"data\":{}}}", deep(depth)));
+        assert!(record(126).is_ok() && record(127).is_err());
+    }
+
+    #[test]
     fn levels_are_those_of_most_loggers() {
         for (written, level) in [
             ("\"WARN\"", Some(LogLevel::Warn)),
@@ -334,8 +437,13 @@ mod tests {
             ("-1", None),
             ("true", None),
         ] {
-            let said = inspect(format!("{{\"time\":{written}}}").as_bytes()).unwrap();
-            assert_eq!(said.time.as_deref(), time, "{written}");
+            let line = format!("{{\"time\":{written}}}");
+            let said = inspect(line.as_bytes()).unwrap();
+            let told = said.time.map(|time| match time {
+                Time::Text(text) => text.to_owned(),
+                Time::At(at) => stamp_of(at),
+            });
+            assert_eq!(told.as_deref(), time, "{written}");
         }
     }
 }

@@ -256,7 +256,7 @@ impl Recorder {
         };
         match does {
             Does::Says(bytes) => cutter.take(bytes, &self.limit, &mut each),
-            Does::Ends => cutter.end(&mut each),
+            Does::Ends => cutter.end(&self.limit, &mut each),
             Does::Pauses => {}
         }
     }
@@ -285,7 +285,7 @@ impl Recorder {
                 Some(said) => {
                     let level = said.level.unwrap_or(look.level);
                     if level >= least {
-                        encoder.object(out, &look, text, level, said.time.as_deref());
+                        encoder.object(out, &look, text, level, said.time);
                     }
                 }
             }
@@ -299,7 +299,7 @@ impl Recorder {
             let Some(pattern) = &who.output.multiline else { return write(line, part) };
             if part.is_none_or(|part| part.ordinal == 1) {
                 if *begun && pattern.matches(line) {
-                    record.finish(&mut write);
+                    record.finish(limit, &mut write);
                 } else if *begun {
                     record.add(b"\n", limit, &mut write);
                 }
@@ -309,12 +309,12 @@ impl Recorder {
         };
         match does {
             Does::Says(bytes) => cutter.take(bytes, limit, &mut each),
-            Does::Ends => cutter.end(&mut each),
+            Does::Ends => cutter.end(limit, &mut each),
             Does::Pauses => {}
         }
         if *begun && !matches!(does, Does::Says(_)) {
             *begun = false;
-            record.finish(&mut write);
+            record.finish(limit, &mut write);
         }
         *silent = begun.then_some(now);
         counts.dropped += dropped;

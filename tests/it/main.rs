@@ -1,6 +1,7 @@
 //! The built binary, as its users run it. One module per theme.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has to stop")]
 
+mod consumers;
 mod control;
 mod ends;
 mod http;

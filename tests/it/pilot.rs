@@ -72,26 +72,35 @@ impl Pilot {
 
     /// Runs a config, and a command beside it; `@` in both is the test's own folder.
     pub fn of_command(config: &str, words: &[&str]) -> Self {
+        Self::of_command_to(config, words, Stdio::piped())
+    }
+
+    /// Runs a config with a stdout of the test's own: what goes there is not among the lines.
+    pub fn of_to(config: &str, stdout: impl Into<Stdio>) -> Self {
+        Self::of_command_to(config, &[], stdout.into())
+    }
+
+    fn of_command_to(config: &str, words: &[&str], stdout: Stdio) -> Self {
         let folder = folder();
         write_config(&folder, config);
-        Self::start(folder, &[&["-config", "@/app.json5"], words].concat())
+        Self::start(folder, &[&["-config", "@/app.json5"], words].concat(), stdout)
     }
 
     /// Runs a command without any config.
     pub fn plain(words: &[&str]) -> Self {
-        Self::start(folder(), words)
+        Self::start(folder(), words, Stdio::piped())
     }
 
-    fn start(folder: PathBuf, args: &[&str]) -> Self {
+    fn start(folder: PathBuf, args: &[&str], stdout: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_containerpilot"));
         command.args(args.iter().map(|arg| arg.replace('@', folder.to_str().unwrap())));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
+        // The test's stdout must not stay open in here.
+        drop(command);
         let (sender, lines) = channel();
-        for pipe in [
-            Box::new(child.stdout.take().unwrap()) as Box<dyn std::io::Read + Send>,
-            Box::new(child.stderr.take().unwrap()),
-        ] {
+        let stdout = child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn std::io::Read + Send>);
+        for pipe in stdout.into_iter().chain([Box::new(child.stderr.take().unwrap()) as _]) {
             let sender = sender.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {

@@ -353,12 +353,41 @@ fn a_log_that_cannot_be_opened_refuses_the_reload() {
     assert!(!pilot.folder.join("log").exists());
 }
 
+/// A log in a file of the test's folder, which a job floods with numbers until there is a file `enough`.
+fn flooded(file: &str) -> Pilot {
+    let script =
+        "i=0; until [ -e @/enough ]; do seq $i $((i + 999)); i=$((i + 1000)); done; seq $i $((i + 9)); echo end";
+    Pilot::of(&format!(
+        "{{ control: {{ socket: '@/socket' }}, logging: {{ output: '@/{file}' }}, jobs: [ {{ name: 'a', exec: ['sh', '-c', '{script}'] }} ] }}"
+    ))
+}
+
+#[test]
+fn a_flood_is_whole_and_in_order_over_rotations() {
+    let pilot = flooded("log");
+    let path = |name: &str| pilot.folder.join(name);
+    let rotated = ["log.1", "log.2", "log.3", "log.4", "log.5"];
+    for name in rotated {
+        until("the flood goes on", || std::fs::metadata(path("log")).is_ok_and(|file| file.len() > 50_000));
+        std::fs::rename(path("log"), path(name)).unwrap();
+        pilot.send(Signal::SIGUSR1);
+        until("the file is reopened", || path("log").exists());
+    }
+    File::create(path("enough")).unwrap();
+    let text = |name: &str| std::fs::read_to_string(path(name)).unwrap_or_default();
+    until("the flood is over", || text("log").contains(" end\n"));
+    let all: String = rotated.into_iter().chain(["log"]).map(text).collect();
+    let mut lines = said(&all.lines().map(str::to_owned).collect::<Vec<_>>());
+    assert_eq!(lines.pop().as_deref(), Some("end"));
+    for (number, line) in lines.iter().enumerate() {
+        assert_eq!(*line, number.to_string());
+    }
+    assert_eq!(pilot.end().0, Some(0));
+}
+
 #[test]
 fn a_flood_is_whole_and_in_order_over_a_change_of_the_log() {
-    let pilot = Pilot::of(
-        "{ control: { socket: '@/socket' }, logging: { output: '@/first' },
-           jobs: [ { name: 'a', exec: ['sh', '-c', 'i=0; until [ -e @/enough ]; do seq $i $((i + 999)); i=$((i + 1000)); done; seq $i $((i + 9)); echo end'] } ] }",
-    );
+    let pilot = flooded("first");
     let size = |name: &str| std::fs::metadata(pilot.folder.join(name)).map_or(0, |file| file.len());
     until("the flood has begun", || size("first") > 100_000);
     assert_eq!(relog(&pilot, "output: '@/first'", "output: '@/second', format: 'text'").0, 200);

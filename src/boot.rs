@@ -17,7 +17,7 @@ use slog::info;
 const FIRST_LINE: Duration = Duration::from_millis(20);
 /// How long after the start what only that needed is let go.
 const SETTLED: Duration = Duration::from_secs(1);
-/// How long the last log lines may take to be read once everything else is over.
+/// How long the reader of the last log lines may take nothing of them, once everything else is over.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Why nothing could be started.

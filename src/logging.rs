@@ -145,6 +145,29 @@ mod tests {
         b"\\u0000",
     ];
 
+    /// Proves that a child's line and a field of it come out as slog-json would have written them: the same bytes, which
+    /// stand for the same text.
+    fn assert_alike(line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        let mut ours = Vec::new();
+        encode_json_string(&mut ours, line);
+        let mut record = Vec::new();
+        let values = OwnedKVList::from(o!("field" => text.clone().into_owned()));
+        json(&mut record, &slog::record!(Level::Info, "", &format_args!("{text}"), slog::b!()), &values).unwrap();
+        for name in ["\"msg\":", "\"field\":"] {
+            // The first one cannot stand in a string, where its quotes would be escaped.
+            let at = record.windows(name.len()).position(|window| window == name.as_bytes()).unwrap() + name.len();
+            assert!(
+                record[at..].starts_with(&ours),
+                "{line:?}: {} is not in {}",
+                String::from_utf8_lossy(&ours),
+                String::from_utf8_lossy(&record)
+            );
+        }
+        let read: String = serde_json::from_slice(&ours).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        assert_eq!(read, text, "{line:?}");
+    }
+
     #[test]
     fn a_childs_line_and_our_own_record_have_the_same_message() {
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8) | 1;
@@ -164,25 +187,32 @@ mod tests {
                     _ => line.extend((0..random(40)).map(|_| u8::try_from(random(256)).unwrap())),
                 }
             }
-            let text = String::from_utf8_lossy(&line);
-            let mut ours = Vec::new();
-            encode_json_string(&mut ours, &line);
-            let read: String =
-                serde_json::from_slice(&ours).unwrap_or_else(|error| panic!("seed {seed}: {line:?}: {error}"));
-            assert_eq!(read, text, "seed {seed}: {line:?}");
-            let mut record = Vec::new();
-            let values = OwnedKVList::from(o!());
-            json(&mut record, &slog::record!(Level::Info, "", &format_args!("{text}"), slog::b!()), &values).unwrap();
-            let object: serde_json::Value = serde_json::from_slice(&record).unwrap();
-            assert_eq!(object["msg"], read.as_str(), "seed {seed}: {line:?}");
-            // The very same bytes, too.
-            let at = record.windows(6).position(|window| window == b"\"msg\":").unwrap() + 6;
-            assert!(
-                record[at..].starts_with(&ours),
-                "seed {seed}: {} is not in {}",
-                String::from_utf8_lossy(&ours),
-                String::from_utf8_lossy(&record)
-            );
+            assert_alike(&line);
+        }
+    }
+
+    /// Lines are looked at in blocks of 32 bytes. So each byte has been at each place of a block and of what is left behind
+    /// blocks, in lines of all lengths up to two of them; alone, and beside what keeps a line from being ASCII.
+    #[test]
+    fn no_byte_has_a_place_where_the_message_differs() {
+        const SPECIAL: [u8; 9] = [0, 0x1f, b' ', b'"', b'\\', 0x7f, 0x80, 0xc3, 0xff];
+        let whole = |length| matches!(length, 33 | 65);
+        for length in 0..=66 {
+            for at in 0..length {
+                let with = |byte| {
+                    let mut line = vec![b'x'; length];
+                    line[at] = byte;
+                    line
+                };
+                for byte in (0..=u8::MAX).filter(|byte| whole(length) || SPECIAL.contains(byte)) {
+                    assert_alike(&with(byte));
+                }
+                for byte in SPECIAL.into_iter().filter(|_| whole(length)) {
+                    for (before, after) in [("\u{e9}", ""), ("", "\u{1f680}"), ("\u{e9}", "\u{2028}")] {
+                        assert_alike(&[before.as_bytes(), &with(byte), after.as_bytes()].concat());
+                    }
+                }
+            }
         }
     }
 }

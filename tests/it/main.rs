@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has to stop")]
 
 mod consul;
+mod consumers;
 mod container;
 mod control;
 mod ends;

@@ -84,38 +84,47 @@ impl Pilot {
 
     /// Runs a config, and a command beside it; `@` in both is the test's own folder.
     pub fn of_command(config: &str, words: &[&str]) -> Self {
+        Self::of_command_to(config, words, Stdio::piped())
+    }
+
+    /// Runs a config with a stdout of the test's own: what goes there is not among the lines.
+    pub fn of_to(config: &str, stdout: impl Into<Stdio>) -> Self {
+        Self::of_command_to(config, &[], stdout.into())
+    }
+
+    fn of_command_to(config: &str, words: &[&str], stdout: Stdio) -> Self {
         let folder = folder();
         write_config(&folder, config);
-        Self::start(folder, &[&["-config", "@/app.json5"], words].concat())
+        Self::start(folder, &[&["-config", "@/app.json5"], words].concat(), stdout)
     }
 
     /// Runs a command without any config.
     pub fn plain(words: &[&str]) -> Self {
-        Self::start(folder(), words)
+        Self::start(folder(), words, Stdio::piped())
     }
 
     /// Runs the binary as PID 1 of the container that these words make.
     pub fn contained(container: &[&str], args: &[&str]) -> Self {
         let program = [container, &[env!("CARGO_BIN_EXE_containerpilot")]].concat();
-        let mut pilot = Self::start_program(&program, folder(), args);
+        let mut pilot = Self::start_program(&program, folder(), args, Stdio::piped());
         pilot.is_contained = true;
         pilot
     }
 
-    fn start(folder: PathBuf, args: &[&str]) -> Self {
-        Self::start_program(&[env!("CARGO_BIN_EXE_containerpilot")], folder, args)
+    fn start(folder: PathBuf, args: &[&str], stdout: Stdio) -> Self {
+        Self::start_program(&[env!("CARGO_BIN_EXE_containerpilot")], folder, args, stdout)
     }
 
-    fn start_program(program: &[&str], folder: PathBuf, args: &[&str]) -> Self {
+    fn start_program(program: &[&str], folder: PathBuf, args: &[&str], stdout: Stdio) -> Self {
         let mut command = Command::new(program[0]);
         command.args(&program[1..]).args(args.iter().map(|arg| arg.replace('@', folder.to_str().unwrap())));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
+        // The test's stdout must not stay open in here.
+        drop(command);
         let (sender, lines) = channel();
-        for pipe in [
-            Box::new(child.stdout.take().unwrap()) as Box<dyn std::io::Read + Send>,
-            Box::new(child.stderr.take().unwrap()),
-        ] {
+        let stdout = child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn std::io::Read + Send>);
+        for pipe in stdout.into_iter().chain([Box::new(child.stderr.take().unwrap()) as _]) {
             let sender = sender.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {

@@ -1,10 +1,12 @@
 //! Bytes as they are read, cut into lines, and lines that are too long into pieces.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 
-/// More memory than this is not kept for the beginning of the next line.
+/// More memory than this is not kept for the beginning of the next line of a stream.
 const KEPT: usize = 4096;
+/// And no more than this for the next long line of any stream.
+const SPARE: usize = 256 * 1024;
 
 /// Which piece of a long line a record holds, as Docker's `PartialLogMetaData` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +39,14 @@ pub struct Limit {
     /// No piece is longer: `logging.maxLine`.
     pub longest: usize,
     ids: Ids,
+    /// The buffer of whoever had a long line last, for who has the next one; meanwhile it has theirs, which is small. So a
+    /// flood of long lines takes no memory for each of them, nor does every stream keep as much as its longest line.
+    spare: RefCell<Vec<u8>>,
 }
 
 impl Limit {
     pub fn new(longest: usize) -> Self {
-        Self { longest, ids: Ids::default() }
+        Self { longest, ids: Ids::default(), spare: RefCell::default() }
     }
 }
 
@@ -71,6 +76,12 @@ impl Gathered {
 
     /// Adds bytes; pieces that are longer than the limit allows go.
     pub fn add(&mut self, bytes: &[u8], limit: &Limit, each: &mut impl FnMut(&[u8], Option<Part>)) {
+        if self.bytes.len() + bytes.len() > KEPT && self.bytes.capacity() <= KEPT {
+            let mut large = limit.spare.take();
+            large.extend_from_slice(&self.bytes);
+            self.bytes.clear();
+            *limit.spare.borrow_mut() = std::mem::replace(&mut self.bytes, large);
+        }
         self.bytes.extend_from_slice(bytes);
         let mut gone = 0;
         // The CR of the line's end must not make a piece of its own.
@@ -88,13 +99,19 @@ impl Gathered {
     }
 
     /// What is left is the end.
-    pub fn finish(&mut self, each: &mut impl FnMut(&[u8], Option<Part>)) {
+    pub fn finish(&mut self, limit: &Limit, each: &mut impl FnMut(&[u8], Option<Part>)) {
         let part = self.part.take().map(|part| Part { ordinal: part.ordinal + 1, last: true, ..part });
         each(&self.bytes, part);
+        self.bytes.clear();
         if self.bytes.capacity() > KEPT {
-            self.bytes = Vec::new();
-        } else {
-            self.bytes.clear();
+            let large = std::mem::replace(&mut self.bytes, limit.spare.take());
+            // Two streams may have been in the middle of long lines at once, and a very long one is not remembered for ever.
+            if self.bytes.capacity() > KEPT {
+                self.bytes = Vec::new();
+            }
+            if large.capacity() <= SPARE {
+                *limit.spare.borrow_mut() = large;
+            }
         }
     }
 }
@@ -120,7 +137,7 @@ impl Cutter {
                 each(without_cr(line), None);
             } else {
                 self.line.add(line, limit, each);
-                self.end_line(each);
+                self.end_line(limit, each);
             }
             bytes = rest;
         }
@@ -130,16 +147,16 @@ impl Cutter {
     }
 
     /// The end of the stream: what has no newline is a line all the same.
-    pub fn end(&mut self, each: &mut impl FnMut(&[u8], Option<Part>)) {
+    pub fn end(&mut self, limit: &Limit, each: &mut impl FnMut(&[u8], Option<Part>)) {
         if !self.line.is_empty() {
-            self.end_line(each);
+            self.end_line(limit, each);
         }
     }
 
-    fn end_line(&mut self, each: &mut impl FnMut(&[u8], Option<Part>)) {
+    fn end_line(&mut self, limit: &Limit, each: &mut impl FnMut(&[u8], Option<Part>)) {
         let length = without_cr(&self.line.bytes).len();
         self.line.bytes.truncate(length);
-        self.line.finish(each);
+        self.line.finish(limit, each);
     }
 }
 
@@ -166,7 +183,7 @@ mod tests {
         for piece in pieces {
             cutter.take(piece, &limit, &mut each);
         }
-        cutter.end(&mut each);
+        cutter.end(&limit, &mut each);
         got
     }
 

@@ -4,6 +4,7 @@
 //! that write slow down; events and signals never notice. Not here: what our own records look like (`src/logging.rs`).
 
 mod encode;
+mod escape;
 mod follow;
 mod lines;
 mod object;
@@ -20,7 +21,8 @@ use std::time::Duration;
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
-pub use encode::{Stream, encode_json_string, encode_text_value, stamp_go_log, stamp_nanos, stamp_seconds};
+pub use encode::{Stream, stamp_go_log, stamp_nanos, stamp_seconds};
+pub use escape::{encode_json_string, encode_text_value};
 pub use follow::{Followed, Lines};
 pub use sink::{OpenError, Sink};
 pub use tail::TailLine;
@@ -32,6 +34,9 @@ use crate::sys::{Errno, PipePoll};
 
 /// How many bytes of our own records may wait for a slow reader; more are dropped, and counted.
 const MOST_WAITING: usize = 1 << 20;
+
+/// How often, at the end, the reader of the log may go on to be slow.
+const LAST_LOOKS: u32 = 5;
 
 /// The output of a run.
 #[derive(Debug)]
@@ -141,6 +146,8 @@ pub struct Pump {
     unseen: Arc<AtomicUsize>,
     waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicUsize>,
+    /// Bytes that are in the log.
+    written: Arc<AtomicU64>,
     manner: Arc<Manner>,
 }
 
@@ -157,6 +164,7 @@ impl Pump {
             unseen: Arc::default(),
             waiting: Arc::default(),
             dropped: Arc::default(),
+            written: sink.written(),
             manner: Arc::new(Manner::new(spec)),
         };
         let inbox = pump::Inbox {
@@ -285,9 +293,66 @@ impl Pump {
         self.send(Command::Flush(done)) && matches!(tokio::time::timeout(limit, flushed).await, Ok(Ok(())))
     }
 
-    /// Writes out everything that is left, for at most this long. True if all of it was written.
-    pub async fn close(&self, limit: Duration) -> bool {
+    /// Writes out everything that is left. It gives up when the reader of the log has taken nothing for this long, or not
+    /// all in five times this long. True if all of it was written.
+    pub async fn close(&self, patience: Duration) -> bool {
         let (done, closed) = oneshot::channel();
-        self.send(Command::Close(done)) && matches!(tokio::time::timeout(limit, closed).await, Ok(Ok(())))
+        self.send(Command::Close(done))
+            && with_patience(closed, patience, || self.written.load(Ordering::Relaxed)).await
+    }
+}
+
+/// Waits as long as there is progress, within reason.
+async fn with_patience(mut closed: oneshot::Receiver<()>, patience: Duration, written: impl Fn() -> u64) -> bool {
+    let mut before = written();
+    for _ in 0..LAST_LOOKS {
+        if let Ok(closed) = tokio::time::timeout(patience, &mut closed).await {
+            return closed.is_ok();
+        }
+        let now = written();
+        if now == before {
+            return false;
+        }
+        before = now;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Whether a log is closed that takes so long, with a reader that stops after so long, and how long that took, in seconds.
+    async fn closed(takes: u64, stops: u64) -> (bool, u64) {
+        let (done, closed) = oneshot::channel();
+        let begun = tokio::time::Instant::now();
+        let count = Cell::new(0);
+        let written = || {
+            if begun.elapsed() <= Duration::from_secs(stops) {
+                count.set(count.get() + 1);
+            }
+            count.get()
+        };
+        let all_is_written = async {
+            tokio::time::sleep(Duration::from_millis(takes * 1000 - 500)).await;
+            // Nobody may wait any more.
+            done.send(()).unwrap_or_default();
+        };
+        let waits = async {
+            let is_closed = with_patience(closed, Duration::from_secs(1), written).await;
+            (is_closed, begun.elapsed().as_secs())
+        };
+        tokio::join!(waits, all_is_written).0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_gets_the_last_lines_and_one_that_stands_still_is_left() {
+        assert_eq!(closed(1, 0).await, (true, 0));
+        assert_eq!(closed(4, 10).await, (true, 3), "it goes on to take something");
+        assert_eq!(closed(4, 0).await, (false, 1));
+        assert_eq!(closed(4, 2).await, (false, 3));
+        assert_eq!(closed(10, 10).await, (false, 5), "there is an end to it");
     }
 }

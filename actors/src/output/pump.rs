@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::encode::{Stream, last_words};
-use super::records::{Account, Flow, Recorder, Who};
+use super::records::{Account, BATCH, Flow, Recorder, Who};
 use super::{Asked, Captured, Command, LogCounts, News, Sink};
 use crate::event::{Owner, RunId};
 use crate::messages::{RunFact, RunReport};
@@ -20,8 +20,6 @@ use crate::sys::PipePoll;
 
 /// What one turn reads from a pipe at most: a whole pipe by default, and no reason for the others to wait long.
 const CHUNK: usize = 64 * 1024;
-/// So much is gathered before it is written.
-const BATCH: usize = 128 * 1024;
 /// So much of what a run has written last is reported at its end.
 const LAST_WORDS: usize = 1024;
 /// How many ended runs of one owner may leave children behind that hold their pipes; the oldest is let go.
@@ -55,11 +53,40 @@ struct Loop {
     accounts: HashMap<Owner, Account>,
     recorder: Recorder,
     chunk: Vec<u8>,
+    outlet: Outlet,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Where records go, and what has been said of it.
+struct Outlet {
     sink: Sink,
     /// Why the log cannot be written at present.
     failure: Option<std::io::Error>,
+    /// Why it could not, if it can again and nobody has been told.
+    recovered: Option<std::io::Error>,
     complained: Option<Instant>,
-    waiting: Arc<AtomicUsize>,
+}
+
+impl Outlet {
+    /// Writes what has been gathered; blocks as long as the reader does.
+    fn write(&mut self, out: &mut Vec<u8>) {
+        let written = self.sink.write(out);
+        out.clear();
+        // A burst must not be remembered for ever.
+        out.shrink_to(BATCH * 2);
+        match written {
+            Ok(()) => self.recovered = self.failure.take().or(self.recovered.take()),
+            // The reader is gone or the disk is full: supervision goes on.
+            Err(cause) => {
+                let now = Instant::now();
+                if self.complained.is_none_or(|last| now.duration_since(last) > COMPLAINTS) {
+                    self.complained = Some(now);
+                    last_words(&format!("cannot write the log, records are lost: {cause}"));
+                }
+                self.failure = Some(cause);
+            }
+        }
+    }
 }
 
 pub(super) async fn run(inbox: Inbox, poll: Arc<PipePoll>, sink: Sink, spec: LoggingSpec) {
@@ -78,9 +105,7 @@ pub(super) async fn run(inbox: Inbox, poll: Arc<PipePoll>, sink: Sink, spec: Log
         accounts: HashMap::new(),
         recorder: Recorder::new(&spec),
         chunk: vec![0; CHUNK],
-        sink,
-        failure: None,
-        complained: None,
+        outlet: Outlet { sink, failure: None, recovered: None, complained: None },
         waiting,
     };
     loop {
@@ -138,7 +163,7 @@ impl Loop {
             Command::Configure(spec, sink) => self.configure(&spec, sink),
             Command::Reopen => {
                 self.flush();
-                if let Err(cause) = self.sink.reopen() {
+                if let Err(cause) = self.outlet.sink.reopen() {
                     last_words(&format!("cannot reopen the log: {cause}"));
                 }
             }
@@ -153,7 +178,7 @@ impl Loop {
             }
             Command::Counts(reply) => {
                 let of_owners = self.accounts.iter().map(|(owner, account)| (owner.clone(), account.counts));
-                let counts = LogCounts { of_owners: of_owners.collect(), lost: self.sink.lost() };
+                let counts = LogCounts { of_owners: of_owners.collect(), lost: self.outlet.sink.lost() };
                 reply.send(counts).unwrap_or_default();
             }
             Command::Flush(done) => {
@@ -172,7 +197,7 @@ impl Loop {
         self.flush();
         self.recorder.configure(spec);
         if let Some(sink) = sink {
-            self.sink.replace(sink);
+            self.outlet.sink.replace(sink);
         }
     }
 
@@ -217,9 +242,9 @@ impl Loop {
         match source.pipe.read(&mut self.chunk) {
             Ok(count) if count > 0 => {
                 if let Some(account) = self.accounts.get_mut(&source.flow.who.owner) {
-                    self.recorder.take(&mut source.flow, account, &self.chunk[..count]);
+                    let full = &mut |out: &mut Vec<u8>| self.outlet.write(out);
+                    self.recorder.take(&mut source.flow, account, &self.chunk[..count], full);
                 }
-                self.flush_if_full();
                 Got::Something
             }
             Err(cause) if cause.kind() == ErrorKind::Interrupted => Got::Something,
@@ -236,7 +261,7 @@ impl Loop {
         self.recorder.woken();
         for source in self.sources.values_mut() {
             if let Some(account) = self.accounts.get_mut(&source.flow.who.owner) {
-                self.recorder.pause(&mut source.flow, account);
+                self.recorder.pause(&mut source.flow, account, &mut |out| self.outlet.write(out));
             }
         }
     }
@@ -248,9 +273,8 @@ impl Loop {
             last_words(&format!("cannot let go of the output of {}: {errno}", flow.who.owner));
         }
         if let Some(account) = self.accounts.get_mut(&flow.who.owner) {
-            self.recorder.end(&mut flow, account);
+            self.recorder.end(&mut flow, account, &mut |out| self.outlet.write(out));
         }
-        self.flush_if_full();
         self.let_go(&flow.who.owner);
         let of_run = (flow.who.owner, flow.who.run);
         if let Some(keys) = self.by_run.get_mut(&of_run) {
@@ -328,42 +352,23 @@ impl Loop {
         }
     }
 
-    /// Writes what has been gathered; blocks as long as the reader does.
     fn flush(&mut self) {
-        let out = &mut self.recorder.out;
-        if out.is_empty() {
-            return;
+        if !self.recorder.out.is_empty() {
+            self.outlet.write(&mut self.recorder.out);
         }
-        let written = self.sink.write(out);
-        out.clear();
-        // A burst must not be remembered for ever.
-        out.shrink_to(BATCH * 2);
-        match written {
-            Ok(()) => {
-                if let Some(cause) = self.failure.take() {
-                    self.recovered(&cause);
-                }
-            }
-            // The reader is gone or the disk is full: supervision goes on.
-            Err(cause) => {
-                let now = Instant::now();
-                if self.complained.is_none_or(|last| now.duration_since(last) > COMPLAINTS) {
-                    self.complained = Some(now);
-                    last_words(&format!("cannot write the log, records are lost: {cause}"));
-                }
-                self.failure = Some(cause);
-            }
+        if let Some(cause) = self.outlet.recovered.take() {
+            self.tell_lost(&cause);
         }
     }
 
     /// Tells in the log what is missing there.
-    fn recovered(&mut self, cause: &std::io::Error) {
-        let lost = self.sink.told_lost();
+    fn tell_lost(&mut self, cause: &std::io::Error) {
+        let lost = self.outlet.sink.told_lost();
         if lost > 0 {
             let Recorder { encoder, out, format, .. } = &mut self.recorder;
             let message = format!("{lost} records are lost, the log could not be written: {cause}");
             encoder.warning(out, *format, None, &message, lost);
-            self.flush();
+            self.outlet.write(out);
         }
     }
 }

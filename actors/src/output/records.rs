@@ -12,6 +12,8 @@ use super::tail::{Origin, Tail};
 use crate::event::{Owner, RunId};
 use crate::spec::{LogFormat, LogLevel, LoggingSpec, OutputSpec, RateLimit};
 
+/// So much is gathered before it is written.
+pub const BATCH: usize = 128 * 1024;
 /// After so long a silence a record of several lines is taken to be whole.
 const QUIET: Duration = Duration::from_millis(200);
 
@@ -121,6 +123,9 @@ impl Account {
     }
 }
 
+/// Empties a batch that is full.
+pub type Full<'a> = &'a mut dyn FnMut(&mut Vec<u8>);
+
 /// Makes records of what streams say.
 #[derive(Debug)]
 pub struct Recorder {
@@ -153,22 +158,30 @@ impl Recorder {
         self.limit.longest = spec.max_line;
     }
 
-    /// Takes the next piece of a stream.
-    pub fn take(&mut self, flow: &mut Flow, account: &mut Account, bytes: &[u8]) {
-        let origin = Origin { at: self.encoder.tick(), pid: flow.who.pid, stream: flow.who.stream };
+    /// Takes the next piece of a stream. A batch that is full goes at once: the records of a piece may be a hundred times as
+    /// long as the piece.
+    pub fn take(&mut self, flow: &mut Flow, account: &mut Account, bytes: &[u8], full: Full<'_>) {
+        let origin = self.begin(flow);
         account.tail.take(origin, flow.cutter.begun().bytes(), bytes);
         account.counts.bytes += bytes.len() as u64;
-        self.work(flow, account, &Does::Says(bytes));
+        self.work(flow, account, &Does::Says(bytes), full);
+    }
+
+    /// Makes what the next records of a stream have in common.
+    fn begin(&mut self, flow: &Flow) -> Origin {
+        let at = self.encoder.tick();
+        self.encoder.begin(&look(&flow.who, self.format), None);
+        Origin { at, pid: flow.who.pid, stream: flow.who.stream }
     }
 
     /// A stream has ended.
-    pub fn end(&mut self, flow: &mut Flow, account: &mut Account) {
-        let origin = Origin { at: self.encoder.tick(), pid: flow.who.pid, stream: flow.who.stream };
+    pub fn end(&mut self, flow: &mut Flow, account: &mut Account, full: Full<'_>) {
+        let origin = self.begin(flow);
         let begun = flow.cutter.begun().bytes();
         if !begun.is_empty() {
             account.tail.push(origin, begun);
         }
-        self.work(flow, account, &Does::Ends);
+        self.work(flow, account, &Does::Ends, full);
         account.streams = account.streams.saturating_sub(1);
         if account.streams == 0 {
             self.tell_dropped(&flow.who.owner, account);
@@ -186,14 +199,15 @@ impl Recorder {
     }
 
     /// Finishes what has waited long enough. To be asked of each stream.
-    pub fn pause(&mut self, flow: &mut Flow, account: &mut Account) {
+    pub fn pause(&mut self, flow: &mut Flow, account: &mut Account, full: Full<'_>) {
         let Some(shape) = &flow.shape else { return };
         let now = Instant::now();
         if let Some(silent) = shape.silent {
             if now < silent + QUIET {
                 self.wake_at(silent + QUIET);
             } else if !flow.cutter.begun().is_split() {
-                self.work(flow, account, &Does::Pauses);
+                self.begin(flow);
+                self.work(flow, account, &Does::Pauses, full);
             }
         }
         self.look_at_limit(&flow.who.owner, account, now);
@@ -224,33 +238,34 @@ impl Recorder {
         }
     }
 
-    fn work(&mut self, flow: &mut Flow, account: &mut Account, does: &Does<'_>) {
+    fn work(&mut self, flow: &mut Flow, account: &mut Account, does: &Does<'_>, full: Full<'_>) {
         if flow.shape.is_some() {
-            return self.work_on_shape(flow, account, does);
+            return self.work_on_shape(flow, account, does, full);
         }
         let Flow { who, cutter, .. } = flow;
-        self.encoder.begin(&look(who, self.format), None);
         let is_shown = who.output.level >= self.least;
         let (encoder, out, lines) = (&self.encoder, &mut self.out, &mut account.counts.lines);
         let mut each = |line: &[u8], part: Option<Part>| {
             *lines += u64::from(part.is_none_or(|part| part.last));
             if is_shown {
                 encoder.line(out, line, part);
+                if out.len() >= BATCH {
+                    full(out);
+                }
             }
         };
         match does {
             Does::Says(bytes) => cutter.take(bytes, &self.limit, &mut each),
-            Does::Ends => cutter.end(&mut each),
+            Does::Ends => cutter.end(&self.limit, &mut each),
             Does::Pauses => {}
         }
     }
 
-    fn work_on_shape(&mut self, flow: &mut Flow, account: &mut Account, does: &Does<'_>) {
+    fn work_on_shape(&mut self, flow: &mut Flow, account: &mut Account, does: &Does<'_>, full: Full<'_>) {
         let now = Instant::now();
         self.look_at_limit(&flow.who.owner, account, now);
         let Flow { who, cutter, shape: Some(shape) } = flow else { return };
         let look = look(who, self.format);
-        self.encoder.begin(&look, None);
         let (encoder, out, limit, least) = (&mut self.encoder, &mut self.out, &self.limit, self.least);
         let Account { counts, limiter, .. } = account;
         let Shape { record, begun, silent, drops } = shape.as_mut();
@@ -270,11 +285,12 @@ impl Recorder {
                 Some(said) => {
                     let level = said.level.unwrap_or(look.level);
                     if level >= least {
-                        encoder.begin(&Look { level, ..look }, said.time.as_deref());
-                        encoder.object(out, text);
-                        encoder.begin(&look, None);
+                        encoder.object(out, &look, text, level, said.time);
                     }
                 }
+            }
+            if out.len() >= BATCH {
+                full(out);
             }
         };
         let lines = &mut counts.lines;
@@ -283,7 +299,7 @@ impl Recorder {
             let Some(pattern) = &who.output.multiline else { return write(line, part) };
             if part.is_none_or(|part| part.ordinal == 1) {
                 if *begun && pattern.matches(line) {
-                    record.finish(&mut write);
+                    record.finish(limit, &mut write);
                 } else if *begun {
                     record.add(b"\n", limit, &mut write);
                 }
@@ -293,12 +309,12 @@ impl Recorder {
         };
         match does {
             Does::Says(bytes) => cutter.take(bytes, limit, &mut each),
-            Does::Ends => cutter.end(&mut each),
+            Does::Ends => cutter.end(limit, &mut each),
             Does::Pauses => {}
         }
         if *begun && !matches!(does, Does::Says(_)) {
             *begun = false;
-            record.finish(&mut write);
+            record.finish(limit, &mut write);
         }
         *silent = begun.then_some(now);
         counts.dropped += dropped;
@@ -344,16 +360,16 @@ mod tests {
         }
 
         fn says(&mut self, text: &str) {
-            self.recorder.take(&mut self.flow, &mut self.account, text.as_bytes());
+            self.recorder.take(&mut self.flow, &mut self.account, text.as_bytes(), &mut |_| {});
         }
 
         fn ends(&mut self) {
-            self.recorder.end(&mut self.flow, &mut self.account);
+            self.recorder.end(&mut self.flow, &mut self.account, &mut |_| {});
         }
 
         fn pauses(&mut self) {
             self.recorder.woken();
-            self.recorder.pause(&mut self.flow, &mut self.account);
+            self.recorder.pause(&mut self.flow, &mut self.account, &mut |_| {});
         }
 
         /// The records of now, each but its time.
@@ -421,6 +437,23 @@ mod tests {
         assert!(parts.iter().all(|part| part["partial_id"] == parts[0]["partial_id"]));
         assert_eq!(parts[3]["partial_last"], true);
         assert_eq!(records[4..], of_lines(&["b"]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_goes_when_it_is_full_however_short_lines_are() {
+        let indented = indented();
+        for output in [OutputSpec::default(), OutputSpec { json: true, ..OutputSpec::default() }, indented] {
+            let mut scene = Scene::new(output, &json());
+            let (mut longest, mut records) = (0, 0);
+            scene.recorder.take(&mut scene.flow, &mut scene.account, "\n".repeat(65_536).as_bytes(), &mut |out| {
+                longest = longest.max(out.len());
+                records += out.iter().filter(|byte| **byte == b'\n').count();
+                out.clear();
+            });
+            scene.ends();
+            assert_eq!(records + scene.records().len(), 65_536);
+            assert!(longest < BATCH + 1000, "{longest}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

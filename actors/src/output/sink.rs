@@ -3,6 +3,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::spec::LogOutput;
 use crate::sys;
@@ -29,6 +31,8 @@ pub struct Sink {
     lost: u64,
     /// How many of them have been spoken of.
     told: u64,
+    /// Bytes that have been written, for others to see.
+    written: Arc<AtomicU64>,
 }
 
 impl Sink {
@@ -40,7 +44,7 @@ impl Sink {
             LogOutput::File(path) => (append_to(path), Some(path.clone())),
         };
         let file = file.map_err(|cause| OpenError { output: output.clone(), cause })?;
-        Ok(Self { file, path, torn: Vec::new(), lost: 0, told: 0 })
+        Ok(Self { file, path, torn: Vec::new(), lost: 0, told: 0, written: Arc::default() })
     }
 
     /// Writes to where the other one does from now on.
@@ -80,7 +84,10 @@ impl Sink {
         while written < bytes.len() {
             match self.file.write(&bytes[written..]) {
                 Ok(0) => return (written, Err(ErrorKind::WriteZero.into())),
-                Ok(more) => written += more,
+                Ok(more) => {
+                    written += more;
+                    self.written.fetch_add(more as u64, Ordering::Relaxed);
+                }
                 // Somebody whom we share the description with has made it non-blocking.
                 Err(cause) if cause.kind() == ErrorKind::WouldBlock => sys::wait_writable(&self.file),
                 Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
@@ -88,6 +95,11 @@ impl Sink {
             }
         }
         (written, Ok(()))
+    }
+
+    /// Bytes that have been written. It goes on to count.
+    pub fn written(&self) -> Arc<AtomicU64> {
+        self.written.clone()
     }
 
     /// How many records are lost.

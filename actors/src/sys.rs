@@ -3,6 +3,8 @@
 //! Not here: decisions. Callers say what, this says how on Linux.
 #![expect(unsafe_code, reason = "the one place for system calls that nothing safe wraps")]
 
+mod unlinked;
+
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
@@ -585,35 +587,6 @@ pub fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
     setsockopt(socket, sockopt::TcpKeepInterval, &5)?;
     setsockopt(socket, sockopt::TcpKeepCount, &3)?;
     Ok(())
-}
-
-/// The C library's resolver has no place in a static binary: it would load modules of whatever C library the container has. Names are looked
-/// up by `dns`; this is what anybody else's look-up finds, and what keeps the resolver from being linked for calls that nobody makes.
-#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
-mod no_resolver {
-    use std::ffi::{c_char, c_int};
-
-    // SAFETY: it has the type and, but for its answer, the contract of the C library's.
-    #[unsafe(no_mangle)]
-    extern "C" fn getaddrinfo(
-        _node: *const c_char,
-        _service: *const c_char,
-        _hints: *const libc::addrinfo,
-        _found: *mut *mut libc::addrinfo,
-    ) -> c_int {
-        libc::EAI_FAIL
-    }
-
-    // SAFETY: nobody has got anything that would have to be freed.
-    #[unsafe(no_mangle)]
-    extern "C" fn freeaddrinfo(_found: *mut libc::addrinfo) {}
-
-    #[cfg(test)]
-    #[test]
-    fn what_looks_names_up_elsewhere_finds_nothing() {
-        use std::net::ToSocketAddrs as _;
-        assert!(("localhost", 80).to_socket_addrs().is_err());
-    }
 }
 
 /// Who we are.

@@ -170,15 +170,10 @@ mod tests {
 
     #[test]
     fn a_childs_line_and_our_own_record_have_the_same_message() {
-        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8) | 1;
+        let seed = containerpilot_actors::random::entropy();
         println!("seed {seed}");
-        let mut state = seed;
-        let mut random = |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
-        };
+        let mut random = containerpilot_actors::random::Random::from_seed(seed);
+        let mut random = |length| random.index(length);
         for _ in 0..20_000 {
             let mut line = Vec::new();
             for _ in 0..random(8) {

@@ -2,14 +2,19 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+/// A seed that nobody has chosen, from the keys of the standard library's hashers.
+pub fn entropy() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
 /// A xorshift generator.
 #[derive(Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Seeded by the operating system, by way of the standard library's hasher keys.
+    /// Seeded by the operating system.
     pub fn from_entropy() -> Self {
-        Self(RandomState::new().hash_one(0) | 1)
+        Self::from_seed(entropy())
     }
 
     /// The same numbers for the same seed, for tests.
@@ -25,6 +30,12 @@ impl Random {
         // 32 bits are plenty, and convert exactly.
         let high = u32::try_from(self.0 >> 32).unwrap_or(0);
         f64::from(high) / (f64::from(u32::MAX) + 1.0)
+    }
+
+    /// The next number as an index of something so long.
+    pub fn index(&mut self, length: usize) -> usize {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        usize::try_from(self.below(length)).unwrap_or(0)
     }
 
     /// The next number, below this one; 0 below 0.

@@ -608,16 +608,10 @@ fn no_text_makes_loading_panic() {
         "\\u12",
         "0x",
     ];
-    let bytes = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
-    let seed = bytes | 1;
+    let seed = containerpilot_actors::random::entropy();
     println!("seed {seed}");
-    let mut state = seed;
-    let mut random = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
-    };
+    let mut random = containerpilot_actors::random::Random::from_seed(seed);
+    let mut random = |length| random.index(length);
     let whole = "{ consul: { tls: {} }, etcd: { endpoints: [''] }, jobs: [ { name: 'a', exec: 'true', port: 80, when: { interval: 1 }, health: { interval: 1, ttl: 1 }, \
                  env: { A: null }, backoff: { factor: 2 } } ], watches: [ { name: 'db', interval: 1 } ], telemetry: { metrics: [ {} ] } }";
     for round in 0..20_000 {

@@ -1,7 +1,7 @@
 //! What a container is made of: processes, and perhaps a network and mounts, of its own.
 #![expect(clippy::disallowed_methods, reason = "a test waits for its own child")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::pilot::Pilot;
@@ -91,5 +91,27 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+}
+
+/// Whether a command after these words has our stdin, stdout and stderr as they are, within a container and without.
+pub fn passes_every_byte(words: &[&str]) {
+    let bytes: Vec<u8> = (0..=255).cycle().take(300_000).chain(*b"\0no newline at the end").collect();
+    for prefix in [&[][..], &CONTAINER] {
+        let command =
+            [prefix, &[env!("CARGO_BIN_EXE_containerpilot")], words, &["sh", "-c", "tee /dev/stderr"]].concat();
+        let mut child = Command::new(command[0])
+            .args(&command[1..])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stdin, sent) = (child.stdin.take().unwrap(), bytes.clone());
+        let writer = std::thread::spawn(move || stdin.write_all(&sent).unwrap());
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap();
+        assert!(output.stdout == bytes && output.stderr == bytes, "{command:?}");
+        assert_eq!(output.status.code(), Some(0));
     }
 }

@@ -1,13 +1,12 @@
 //! A command without any config: a plain init, of which nobody should notice more than that it is there.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::container::CONTAINER;
+use crate::container::{CONTAINER, passes_every_byte};
 use crate::pilot::{Folder, Pilot, containerpilot, state, until};
 use crate::terminal::Terminal;
 
@@ -87,23 +86,7 @@ fn a_command_that_cannot_be_run_is_named() {
 
 #[test]
 fn every_byte_comes_and_goes_as_it_is() {
-    let bytes: Vec<u8> = (0..=255).cycle().take(300_000).chain(*b"\0no newline at the end").collect();
-    for prefix in [&[][..], &CONTAINER] {
-        let command = [prefix, &[BINARY, "sh", "-c", "tee /dev/stderr"]].concat();
-        let mut child = Command::new(command[0])
-            .args(&command[1..])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (mut stdin, sent) = (child.stdin.take().unwrap(), bytes.clone());
-        let writer = std::thread::spawn(move || stdin.write_all(&sent).unwrap());
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap();
-        assert!(output.stdout == bytes && output.stderr == bytes, "{command:?}");
-        assert_eq!(output.status.code(), Some(0));
-    }
+    passes_every_byte(&[]);
 }
 
 #[test]

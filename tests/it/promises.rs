@@ -1,13 +1,12 @@
 //! Promises of version 2's pages that no other test keeps. docs/v2.md names the test of each.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::consul::Consul;
-use crate::container::{ADDRESSES, CONTAINER, Machine};
+use crate::container::{ADDRESSES, CONTAINER, Machine, passes_every_byte};
 use crate::pilot::{Pilot, children, containerpilot, state, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_containerpilot");
@@ -54,25 +53,9 @@ fn the_applications_status_is_the_containers() {
 
 #[test]
 fn every_byte_of_the_application_comes_and_goes_as_it_is() {
-    let bytes: Vec<u8> = (0..=255).cycle().take(300_000).chain(*b"\0no newline at the end").collect();
     let config =
         "{ preStart: 'cat', coprocesses: [ { command: 'cat' } ], logging: { format: 'json', level: 'FATAL' } }";
-    for prefix in [&[][..], &CONTAINER] {
-        let command = [prefix, &[BINARY, "-config", config, "sh", "-c", "tee /dev/stderr"]].concat();
-        let mut child = Command::new(command[0])
-            .args(&command[1..])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (mut stdin, sent) = (child.stdin.take().unwrap(), bytes.clone());
-        let writer = std::thread::spawn(move || stdin.write_all(&sent).unwrap());
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap();
-        assert!(output.stdout == bytes && output.stderr == bytes, "{command:?}");
-        assert_eq!(output.status.code(), Some(0));
-    }
+    passes_every_byte(&["-config", config]);
 }
 
 #[test]

@@ -364,15 +364,10 @@ mod tests {
             b"\"\\u00e9\"",
             b"1.5e-3",
         ];
-        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8) | 1;
+        let seed = crate::random::entropy();
         println!("seed {seed}");
-        let mut state = seed;
-        let mut random = |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
-        };
+        let mut random = crate::random::Random::from_seed(seed);
+        let mut random = |length| random.index(length);
         let whole = br#" {"a": [1, -2.5e3, {"b": null}], "c\u0041": "\ud83d\ude80 \"", "d": {}, "e": [true, false], "f": "" } "#;
         let mut objects = 0;
         for _ in 0..100_000 {

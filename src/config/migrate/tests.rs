@@ -240,15 +240,10 @@ fn every_value_of_every_key_means_the_same() {
 
 /// Numbers below a limit, as a printed seed has it.
 fn random() -> impl FnMut(usize) -> usize {
-    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8) | 1;
+    let seed = containerpilot_actors::random::entropy();
     println!("seed {seed}");
-    let mut state = seed;
-    move |below| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
-    }
+    let mut random = containerpilot_actors::random::Random::from_seed(seed);
+    move |length| random.index(length)
 }
 
 #[test]

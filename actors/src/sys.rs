@@ -206,7 +206,7 @@ where
         }
     }
     let mut attributes = PosixSpawnAttr::init()?;
-    attributes.set_sigdefault(&not_default_yet())?;
+    attributes.set_sigdefault(&all_signals())?;
     attributes.set_sigmask(&SigSet::empty())?;
     attributes.set_pgroup(Pid::from_raw(0))?;
     attributes.set_flags(
@@ -217,14 +217,14 @@ where
     Ok(posix_spawn(program, &files, &attributes, args, env)?.as_raw())
 }
 
-/// The signals whose disposition a child must have reset. All others are default ones in this process already, see
-/// `default_dispositions`: std has SIGPIPE ignored, and posix_spawn would have its child ignore glibc's own two.
-fn not_default_yet() -> SigSet {
-    const BITS: u64 = 1 << (libc::SIGPIPE - 1) | 1 << 31 | 1 << 32;
+/// Every signal, glibc's own two too, which posix_spawn would have its child ignore. std has SIGPIPE ignored; the others are default
+/// ones already (`default_dispositions`), but of a signal that it need not reset posix_spawn asks first whether it must: that is
+/// a second system call for each, while we stand still.
+fn all_signals() -> SigSet {
     // SAFETY: an all-zero set is the empty one.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set is an array of words, of which the first holds signals 1 to 64. sigaddset refuses 32 and 33.
-    unsafe { std::ptr::from_mut(&mut set).cast::<u64>().write(BITS) };
+    unsafe { std::ptr::from_mut(&mut set).cast::<u64>().write(u64::MAX) };
     // SAFETY: the set is initialised.
     unsafe { SigSet::from_sigset_t_unchecked(set) }
 }

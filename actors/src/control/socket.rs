@@ -88,7 +88,14 @@ pub fn fallback_path() -> PathBuf {
 /// Makes the socket where the config wants it or, if it does not say where, where one can be made. The error that
 /// led to the second choice is returned, too.
 pub fn bind_as_configured(spec: &ControlSpec) -> Result<(Socket, UnixListener, Option<SocketError>), SocketError> {
-    let first = match Socket::bind(&spec.socket) {
+    let mut bound = Socket::bind(&spec.socket);
+    if let (true, Err(SocketError::Refused { cause, .. })) = (spec.is_default, &bound)
+        && cause.kind() == io::ErrorKind::NotFound
+        && make_folder_of(&spec.socket)
+    {
+        bound = Socket::bind(&spec.socket);
+    }
+    let first = match bound {
         Ok((socket, listener)) => return Ok((socket, listener, None)),
         Err(first) => first,
     };
@@ -117,6 +124,11 @@ pub fn where_it_answers(spec: &ControlSpec) -> PathBuf {
     spec.socket.clone()
 }
 
+/// An image made from nothing has no `/var/run`. Whether there is one now.
+fn make_folder_of(socket: &Path) -> bool {
+    socket.parent().is_some_and(|folder| fs::DirBuilder::new().recursive(true).mode(0o755).create(folder).is_ok())
+}
+
 /// Makes a folder for us alone; in `/tmp` somebody else might have been faster.
 fn own_folder(folder: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(folder) {
@@ -137,6 +149,18 @@ mod tests {
     use std::os::unix::fs::{chown, symlink};
 
     use super::*;
+
+    #[test]
+    fn the_folder_of_the_default_place_is_made_and_no_other() {
+        let place = std::env::temp_dir().join(format!("containerpilot-default-socket-{}", std::process::id()));
+        let mut spec = ControlSpec { socket: place.join("var/run/socket"), is_default: false };
+        assert!(bind_as_configured(&spec).is_err() && !place.exists());
+        spec.is_default = true;
+        let (socket, _listener, first) = bind_as_configured(&spec).unwrap();
+        assert!(socket.path() == spec.socket && first.is_none());
+        drop(socket);
+        fs::remove_dir_all(place).unwrap();
+    }
 
     #[test]
     fn a_folder_is_ours_alone_or_not_used() {

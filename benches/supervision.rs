@@ -1,4 +1,4 @@
-//! What supervision costs: size, memory at rest, start, restart, spawning, reaping, the end.
+//! What supervision costs: size, memory at rest, start, restart, spawning, reaping, requests, the end.
 //!
 //!     cargo bench --bench supervision
 //!
@@ -9,7 +9,9 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot measure has to stop")]
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -40,6 +42,9 @@ fn main() {
     restart();
     spawn_rate();
     orphans(5000);
+    requests(1, "stamp", "one client", ["<= 15", "<= 0.13", "<= 18", "<= 0.13"]);
+    requests(50, "lines", "50 jobs log at full rate", ["", "<= 1", "", "<= 1"]);
+    scrapes(100, "<= 2");
     shutdown(1, "<= 3");
     shutdown(100, "<= 15");
 }
@@ -54,7 +59,8 @@ fn now() -> i64 {
     time.tv_sec() * 1_000_000_000 + time.tv_nsec()
 }
 
-/// The jobs: `stamp` notes the time of its first instruction and rests, `once` ends at once, `orphans` makes orphans.
+/// The jobs: `stamp` notes the time of its first instruction and rests, `once` ends at once, `orphans` makes orphans,
+/// `lines` writes for ever.
 fn job(what: &str, file: &Path) {
     let begun = now();
     let note = |text: String| {
@@ -76,6 +82,11 @@ fn job(what: &str, file: &Path) {
             note(format!("{}\n", now()));
             std::thread::sleep(Duration::from_secs(3600));
         }
+        "lines" => {
+            note("x\n".to_owned());
+            let lines = format!("{:<99}\n", "GET /a/b?c=d HTTP/1.1 200").repeat(40);
+            while std::io::stdout().write_all(lines.as_bytes()).is_ok() {}
+        }
         other => panic!("no such job: {other}"),
     }
 }
@@ -85,10 +96,23 @@ struct Run {
     child: Child,
     folder: PathBuf,
     started: i64,
+    /// Of telemetry.
+    port: u16,
 }
 
 impl Run {
     fn of(jobs: usize, what: &str, more: &str) -> Self {
+        Self::start(jobs, what, more, 0)
+    }
+
+    fn with_telemetry(jobs: usize, what: &str) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        Self::start(jobs, what, "", port)
+    }
+
+    fn start(jobs: usize, what: &str, more: &str, port: u16) -> Self {
         let folder = std::env::temp_dir().join(format!("containerpilot-bench-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let own = std::env::current_exe().unwrap();
@@ -96,12 +120,18 @@ impl Run {
         fs::write(&notes, "").unwrap();
         let job = |n| format!("{{ name: 'j{n}', exec: [{own:?}, 'job', '{what}', {notes:?}]{more} }}");
         let jobs: Vec<String> = (0..jobs).map(job).collect();
-        let config = format!("{{ control: {{ socket: {:?} }}, jobs: [{}] }}", folder.join("socket"), jobs.join(","));
+        let metric = "{ namespace: 'bench', name: 'value', help: 'a value', type: 'gauge' }";
+        let telemetry = match port {
+            0 => String::new(),
+            port => format!("telemetry: {{ port: {port}, interfaces: ['static:127.0.0.1'], metrics: [{metric}] }},"),
+        };
+        let control = format!("control: {{ socket: {:?} }}", folder.join("socket"));
+        let config = format!("{{ {control}, {telemetry} jobs: [{}] }}", jobs.join(","));
         fs::write(folder.join("config"), config).unwrap();
         let started = now();
         let mut command = Command::new(BINARY);
         let child = command.arg("-config").arg(folder.join("config")).stdout(Stdio::null()).spawn().unwrap();
-        Self { child, folder, started }
+        Self { child, folder, started, port }
     }
 
     fn notes(&self) -> Vec<String> {
@@ -229,6 +259,52 @@ fn orphans(count: usize) {
         "us",
         "<= 16",
     );
+    run.stop();
+}
+
+/// Asks once, on a connection of its own; the seconds to the end of the answer.
+fn ask(mut stream: impl Read + Write, request: &str, begun: Instant) -> f64 {
+    let mut answer = Vec::new();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    begun.elapsed().as_secs_f64()
+}
+
+/// Over the control socket.
+fn requests(jobs: usize, what: &str, name: &str, goals: [&str; 4]) {
+    const COUNT: usize = 20_000;
+    let run = Run::with_telemetry(jobs, what);
+    run.noted(jobs);
+    let socket = run.folder.join("socket");
+    let body = "{\"bench_value\": 1.5}";
+    let metric = format!("POST /v3/metric HTTP/1.1\r\nHost: c\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let ping = "GET /v3/ping HTTP/1.1\r\nHost: c\r\n\r\n".to_owned();
+    for ((of, request), goals) in [("ping", ping), ("metric", metric)].iter().zip(goals.chunks(2)) {
+        let cpu = run.cpu();
+        let once = |_| {
+            let begun = Instant::now();
+            ask(UnixStream::connect(&socket).unwrap(), request, begun)
+        };
+        let mut took: Vec<f64> = (0..COUNT).map(once).collect();
+        took.sort_by(f64::total_cmp);
+        // The CPU of the log would be in it.
+        if what == "stamp" {
+            row(&format!("CPU of a {of}, {name}"), (run.cpu() - cpu) * 1e6 / COUNT as f64, "us", goals[0]);
+        }
+        row(&format!("p99 of a {of}, {name}"), took[COUNT * 99 / 100] * 1e3, "ms", goals[1]);
+    }
+    run.stop();
+}
+
+fn scrapes(jobs: usize, goal: &str) {
+    let run = Run::with_telemetry(jobs, "stamp");
+    run.noted(jobs);
+    let once = |_| {
+        let begun = Instant::now();
+        ask(TcpStream::connect(("127.0.0.1", run.port)).unwrap(), "GET /metrics HTTP/1.0\r\n\r\n", begun) * 1e3
+    };
+    row(&format!("/metrics, {jobs} jobs"), median((0..100).map(once).collect()), "ms", goal);
     run.stop();
 }
 

@@ -1,6 +1,10 @@
 //! What the kernel knows of a process: for metrics. Reads files of `/proc`, so to be called where that may take a while.
 
 use std::fs;
+use std::io::Read;
+
+/// More than `/proc/PID/stat` ever has.
+const STAT: usize = 2048;
 
 /// Figures of one process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,27 +41,36 @@ impl Units {
 
 /// The figures of a process, if it is there.
 pub fn process_stats(pid: &str, units: Units) -> Option<ProcessStats> {
-    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, units)
+    // One read gives all of it: asking for its size and for its end would be five calls more.
+    let mut bytes = [0; STAT];
+    let count = fs::File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut bytes).ok()?;
+    parse_stat(&String::from_utf8_lossy(&bytes[..count]), units)
 }
 
 fn parse_stat(stat: &str, units: Units) -> Option<ProcessStats> {
     // The command's name in parentheses may hold anything, parentheses too.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     // The first of them is the third of proc(5).
-    let number = |at: usize| fields.get(at - 3)?.parse::<f64>().ok();
-    let ticks = number(14)? + number(15)? + number(16)? + number(17)?;
+    let mut next = |skipped: usize| fields.nth(skipped)?.parse::<u64>().ok();
+    let ticks = next(14 - 3)? + next(0)? + next(0)? + next(0)?;
+    let started = next(22 - 18)?;
     Some(ProcessStats {
-        cpu_seconds: ticks / units.ticks,
-        resident_bytes: fields.get(24 - 3)?.parse::<u64>().ok()? * units.page,
-        virtual_bytes: fields.get(23 - 3)?.parse().ok()?,
-        started: number(22)? / units.ticks,
+        cpu_seconds: ticks as f64 / units.ticks,
+        virtual_bytes: next(0)?,
+        resident_bytes: next(0)? * units.page,
+        started: started as f64 / units.ticks,
     })
 }
 
 /// How many descriptors we have open.
 pub fn open_descriptors() -> usize {
-    // The folder that is read is one of them.
-    fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1))
+    const FOLDER: &str = "/proc/self/fd";
+    // Linux 6.2 and later: the folder's size. Looking at each of them takes a while if there are hundreds.
+    match fs::metadata(FOLDER).map(|folder| usize::try_from(folder.len())) {
+        Ok(Ok(count @ 1..)) => count,
+        // The folder that is read is one of them.
+        Ok(_) | Err(_) => fs::read_dir(FOLDER).map_or(0, |entries| entries.count().saturating_sub(1)),
+    }
 }
 
 /// How many we may have.

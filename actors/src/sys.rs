@@ -555,6 +555,17 @@ pub fn page_size() -> u64 {
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
+/// Whether there is something to read, or to accept. Never waits.
+pub fn is_readable(of: &impl AsFd) -> io::Result<bool> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut fds = [PollFd::new(of.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, PollTimeout::ZERO) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::EINTR) => Ok(true),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// The next client of a non-blocking socket; it is non-blocking, too.
 pub fn accept_unix(listener: &std::os::unix::net::UnixListener) -> io::Result<std::os::unix::net::UnixStream> {
     use nix::sys::socket::{SockFlag, accept4};

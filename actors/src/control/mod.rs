@@ -74,7 +74,7 @@ pub struct ControlServer {
     bound: Option<Bound>,
     complained: bool,
     closing: bool,
-    neighbours: ControlNeighbours,
+    neighbours: Rc<ControlNeighbours>,
     /// How many answers are being made.
     due: Rc<Cell<usize>>,
     log: Logger,
@@ -84,7 +84,7 @@ pub struct ControlServer {
 impl ControlServer {
     /// Makes its socket when it starts, or as soon as that is possible.
     pub fn new(spec: ControlSpec, neighbours: ControlNeighbours, log: Logger, guard: Option<PanicGuard>) -> Self {
-        let due = Rc::new(Cell::new(0));
+        let (due, neighbours) = (Rc::new(Cell::new(0)), Rc::new(neighbours));
         Self { spec, bound: None, complained: false, closing: false, neighbours, due, log, _guard: guard }
     }
 
@@ -152,7 +152,7 @@ impl Drop for Due {
     }
 }
 
-async fn answer(request: Request, neighbours: ControlNeighbours, due: Due) -> Reply {
+async fn answer(request: Request, neighbours: Rc<ControlNeighbours>, due: Due) -> Reply {
     let (path, reply) = requests::answer(request, &neighbours).await;
     if let Some(path) = path {
         neighbours.metrics.do_send(MetricCommand::ControlServed { path, status: reply.status });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::pin::Pin;
 
 use actix::prelude::*;
 use serde::Serialize;
@@ -72,6 +73,8 @@ fn job_route(rest: &str) -> Option<(Route<'_>, Method, &'static str)> {
 const ORDERS: [&str; 4] = ["start", "stop", "restart", "signal"];
 
 /// Answers a request; also says what it counts as, if its path is a known one.
+///
+/// What is asked for most is answered at once. The rest is boxed, so that it is no part of every client's task.
 pub(super) async fn answer(request: Request, neighbours: &ControlNeighbours) -> (Option<&'static str>, Reply) {
     let Some((route, method, path)) = route(&request.path) else { return (None, Reply::status_only(404)) };
     let allowed = match method {
@@ -82,23 +85,23 @@ pub(super) async fn answer(request: Request, neighbours: &ControlNeighbours) -> 
     if !allowed {
         return (Some(path), Reply::status_only(405));
     }
-    let reply = match route {
-        Route::Ping => Reply::done(),
-        Route::PutEnv => put_env(&request.body, neighbours).await,
-        Route::PutMetric => put_metric(&request.body, neighbours).await,
-        Route::Reload => reload(&request, neighbours).await,
-        Route::Maintenance(on) => tell(&neighbours.supervisor, SupervisorCommand::Maintenance(on)).await,
-        Route::Status => jobs::status(neighbours).await,
-        Route::Job(name) => jobs::job_status(name, neighbours).await,
-        Route::Order(name, order) => jobs::order(name, order, &request, neighbours).await,
-        Route::Events => events(&request, &neighbours.journal).await,
+    let reply: Pin<Box<dyn Future<Output = Reply> + '_>> = match route {
+        Route::Ping => return (Some(path), Reply::done()),
+        Route::PutMetric => return (Some(path), put_metric(&request.body, neighbours)),
+        Route::OpenApi => return (Some(path), Reply::new(200, JSON, include_bytes!("openapi.json").as_slice())),
+        Route::PutEnv => Box::pin(put_env(&request.body, neighbours)),
+        Route::Reload => Box::pin(reload(&request, neighbours)),
+        Route::Maintenance(on) => Box::pin(tell(&neighbours.supervisor, SupervisorCommand::Maintenance(on))),
+        Route::Status => Box::pin(jobs::status(neighbours)),
+        Route::Job(name) => Box::pin(jobs::job_status(name, neighbours)),
+        Route::Order(name, order) => Box::pin(jobs::order(name, order, &request, neighbours)),
+        Route::Events => Box::pin(events(&request, &neighbours.journal)),
         Route::Logs(name) => {
             let source = LogSource { supervisor: &neighbours.overview, pump: &neighbours.pump };
-            logs::logs(name, &request, source).await
+            Box::pin(logs::logs(name, &request, source))
         }
-        Route::OpenApi => Reply::new(200, JSON, include_bytes!("openapi.json").as_slice()),
     };
-    (Some(path), reply)
+    (Some(path), reply.await)
 }
 
 /// What happens, as it happens, after as many of the last events as asked for.
@@ -183,11 +186,14 @@ fn environment(body: &[u8]) -> Option<Vec<(OsString, Option<OsString>)>> {
     Some(wanted.into_iter().map(|(name, value)| (name.into(), value.map(OsString::from))).collect())
 }
 
-async fn put_metric(body: &[u8], neighbours: &ControlNeighbours) -> Reply {
-    match measurements(body) {
-        Some(values) => tell(&neighbours.metrics, MetricCommand::Record(values)).await,
-        None => Reply::status_only(422),
+/// Nobody sees whether the values have been taken yet: whoever asks for metrics asks the same mailbox, and later.
+fn put_metric(body: &[u8], neighbours: &ControlNeighbours) -> Reply {
+    let Some(values) = measurements(body) else { return Reply::status_only(422) };
+    if !neighbours.metrics.connected() {
+        return Reply::status_only(503);
     }
+    neighbours.metrics.do_send(MetricCommand::Record(values));
+    Reply::done()
 }
 
 /// The values in a body that is a JSON object, with those that are no number.

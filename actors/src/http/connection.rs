@@ -3,11 +3,12 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -21,7 +22,7 @@ const IGNORING: Duration = Duration::from_secs(1);
 /// How often a viewer is looked for while nothing happens.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How much is read at once.
-const PIECE: usize = 8 * 1024;
+const PIECE: usize = 4 * 1024;
 /// How much of an answer that goes on and on is sent at once, more or less.
 const GATHERED: usize = 16 * 1024;
 
@@ -83,21 +84,35 @@ enum ReadError {
 /// A whole request; none if the client closed without a word.
 async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Option<Request>, ReadError> {
     let mut reader = RequestReader::default();
-    let mut piece = [0; PIECE];
     loop {
-        let count = stream.read(&mut piece).await.map_err(|_| ReadError::Gone)?;
-        if count == 0 {
-            return if reader.is_untouched() { Ok(None) } else { Err(ReadError::Status(400)) };
-        }
-        match reader.take(&piece[..count]) {
-            Ok(Progress::Complete(request)) => return Ok(Some(request)),
-            Ok(Progress::Partial) => {}
-            Ok(Progress::AwaitsContinue) => {
+        let progress = read_piece(stream, |piece| reader.take(piece)).await.map_err(|_| ReadError::Gone)?;
+        match progress {
+            None if reader.is_untouched() => return Ok(None),
+            None => return Err(ReadError::Status(400)),
+            Some(Ok(Progress::Complete(request))) => return Ok(Some(request)),
+            Some(Ok(Progress::Partial)) => {}
+            Some(Ok(Progress::AwaitsContinue)) => {
                 stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| ReadError::Gone)?;
             }
-            Err(problem) => return Err(ReadError::Status(problem.status())),
+            Some(Err(problem)) => return Err(ReadError::Status(problem.status())),
         }
     }
+}
+
+/// What is made of the next piece that comes; none at the end. The buffer is on the stack: in the task it would be moved
+/// about with it, and be kept for every client that waits.
+async fn read_piece<S: AsyncRead + Unpin, T>(
+    stream: &mut S,
+    mut take: impl FnMut(&[u8]) -> T,
+) -> io::Result<Option<T>> {
+    poll_fn(|cx| {
+        let mut piece = [0; PIECE];
+        let mut piece = ReadBuf::new(&mut piece);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut piece))?;
+        let piece = piece.filled();
+        Poll::Ready(Ok((!piece.is_empty()).then(|| take(piece))))
+    })
+    .await
 }
 
 async fn write_reply<S: AsyncWrite + Unpin>(
@@ -161,11 +176,10 @@ async fn in_time(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {
 
 /// Whoever is still sending does not listen yet: closing at once would throw the answer away.
 async fn ignore_rest<S: AsyncRead + Unpin>(stream: &mut S) {
-    let mut piece = [0; PIECE];
     let mut ignored = 0;
-    while let Ok(count) = stream.read(&mut piece).await {
+    while let Ok(Some(count)) = read_piece(stream, <[u8]>::len).await {
         ignored += count;
-        if count == 0 || ignored > MOST_IGNORED {
+        if ignored > MOST_IGNORED {
             return;
         }
     }

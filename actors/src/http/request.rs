@@ -1,5 +1,7 @@
 //! Bytes in, a request out. No I/O.
 
+use std::mem::MaybeUninit;
+
 use super::{MOST_BODY, MOST_HEAD};
 
 /// How many headers a request may have.
@@ -133,9 +135,9 @@ impl RequestReader {
 
     /// Understands the head, if all of it is here: whether the client waits for a `100 Continue`.
     fn head(&mut self) -> Result<Option<bool>, Problem> {
-        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
-        let mut parsed = httparse::Request::new(&mut headers);
-        let length = match parsed.parse(&self.bytes) {
+        let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+        let mut parsed = httparse::Request::new(&mut []);
+        let length = match parsed.parse_with_uninit_headers(&self.bytes, &mut headers) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if self.bytes.len() <= MOST_HEAD => return Ok(None),
             Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => return Err(Problem::HeadTooLarge),
@@ -261,9 +263,10 @@ impl RequestReader {
 
 /// Path and query of a request's target, which may be a whole URI.
 fn split_target(target: &str) -> Option<(String, String)> {
-    let local = match target.split_once("://") {
+    let whole = if target.starts_with('/') { None } else { target.split_once("://") };
+    let local = match whole {
         Some((scheme, rest)) if !scheme.contains('/') => rest.find(['/', '?']).map_or("/", |at| &rest[at..]),
-        _ => target,
+        Some(_) | None => target,
     };
     let (path, query) = local.split_once('?').unwrap_or((local, ""));
     if !(path.starts_with('/') || path == "*") {

@@ -39,7 +39,7 @@ impl Exposition {
             self.text.push('}');
         }
         self.text.push(' ');
-        self.text.push_str(&number(value));
+        push_number(&mut self.text, value);
         self.text.push('\n');
     }
 
@@ -50,6 +50,10 @@ impl Exposition {
 }
 
 fn escape(text: &mut String, raw: &str, quotes: bool) {
+    if !raw.contains(['\\', '\n', '"']) {
+        text.push_str(raw);
+        return;
+    }
     for letter in raw.chars() {
         match letter {
             '\\' => text.push_str("\\\\"),
@@ -62,19 +66,23 @@ fn escape(text: &mut String, raw: &str, quotes: bool) {
 
 /// A number as Prometheus reads it, as short as it can be without loss.
 pub fn number(value: f64) -> String {
+    let mut text = String::new();
+    push_number(&mut text, value);
+    text
+}
+
+fn push_number(text: &mut String, value: f64) {
     if value.is_nan() {
-        return "NaN".to_owned();
+        return text.push_str("NaN");
     }
     if value.is_infinite() {
-        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+        return text.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
     }
     let size = value.abs();
-    let mut text = String::new();
     // Writing to a string does not fail.
     let written =
         if size != 0.0 && !(1e-4..1e21).contains(&size) { write!(text, "{value:e}") } else { write!(text, "{value}") };
     debug_assert!(written.is_ok(), "strings take all");
-    text
 }
 
 #[cfg(test)]

@@ -11,8 +11,7 @@ pub(super) struct Figures {
 }
 
 /// The figures of processes that may have ended meanwhile.
-pub(super) fn of_jobs(pids: Vec<Option<i32>>) -> Vec<Option<Figures>> {
-    let units = Units::of_system();
+pub(super) fn of_jobs(pids: Vec<Option<i32>>, units: Units) -> Vec<Option<Figures>> {
     let figures = |pid: i32| {
         let ProcessStats { cpu_seconds, resident_bytes, .. } = process_stats(&pid.to_string(), units)?;
         Some(Figures { cpu_seconds, resident_bytes: resident_bytes as f64 })
@@ -29,8 +28,7 @@ pub(super) struct Own {
     most: Option<f64>,
 }
 
-pub(super) fn own() -> Own {
-    let units = Units::of_system();
+pub(super) fn own(units: Units) -> Own {
     let stats = process_stats("self", units).unwrap_or_default();
     Own { stats, units, open: open_descriptors(), most: most_descriptors() }
 }

@@ -16,6 +16,7 @@ use crate::metrics::{CONTENT_TYPE, Exposition};
 use crate::output::{Counts, LogCounts};
 use crate::overview::{self, CatalogReport, JobReport, NoAnswer, Report};
 use crate::policy::job::Health;
+use crate::process_stats::Units;
 use crate::spec::ServiceSpec;
 use crate::status;
 
@@ -76,8 +77,11 @@ async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
     let logged = actix::clock::timeout(PUMP_PATIENCE, neighbours.pump.counts()).await.ok().flatten();
     let pids = report.jobs.iter().map(|job| job.status.as_ref().and_then(|status| status.pid)).collect();
     // Files of /proc may keep one waiting.
-    let (figures, own) =
-        tokio::task::spawn_blocking(move || (process::of_jobs(pids), process::own())).await.map_err(|_| NoAnswer)?;
+    let reading = tokio::task::spawn_blocking(move || {
+        let units = Units::of_system();
+        (process::of_jobs(pids, units), process::own(units))
+    });
+    let (figures, own) = reading.await.map_err(|_| NoAnswer)?;
     let mut exposition = Exposition::default();
     events(counts, &mut exposition);
     watches(&report, &mut exposition);
@@ -177,12 +181,13 @@ const OF_LOGS: [(&str, &str, LogSample); 3] = [
 /// `name` is that of a job, or `check.` and that of a job.
 fn logs(logged: Option<LogCounts>, dropped: usize, exposition: &mut Exposition) {
     let mut lost = vec![("backlog", dropped as f64)];
-    if let Some(LogCounts { mut of_owners, lost: unwritten }) = logged {
-        of_owners.sort_by_key(|(owner, _)| owner.to_string());
+    if let Some(LogCounts { of_owners, lost: unwritten }) = logged {
+        let of_owners: BTreeMap<String, Counts> =
+            of_owners.into_iter().map(|(owner, counts)| (owner.to_string(), counts)).collect();
         for (name, help, value) in OF_LOGS {
             exposition.family(name, "counter", help);
             for (owner, counts) in &of_owners {
-                exposition.sample(name, &[("name", &owner.to_string())], value(counts) as f64);
+                exposition.sample(name, &[("name", owner)], value(counts) as f64);
             }
         }
         lost.push(("unwritten", unwritten as f64));

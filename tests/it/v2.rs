@@ -187,7 +187,7 @@ fn a_reload_kills_tasks_at_work_and_waits_for_coprocesses() {
     // Were it told first, it would have this long.
     let window = "stopTimeout: 3600";
     let side = "trap \\\"echo side ends; exit\\\" TERM; echo side $$; while :; do sleep 0.02; done";
-    let sides = format!("coprocesses: [ {{ command: ['sh', '-c', \"{side}\"] }} ]");
+    let sides = format!("coprocesses: [ {{ name: 'helper', command: ['sh', '-c', \"{side}\"] }} ]");
     let mut pilot = pilot(&format!("{{ {window}, {sides}, {} }}", task("trap : TERM; echo task $$; exec sleep 1000")));
     let at_work = number(&pilot.says("task "));
     let first = number(&pilot.says("side "));

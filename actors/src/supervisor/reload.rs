@@ -103,8 +103,8 @@ impl Supervisor {
         self.adopt_addresses(&spec);
         let diff = Diff::between(&self.spec, &spec);
         if !reload.dry_run {
-            info!(self.log, "reloading"; "changed" => diff.changed.join(","), "added" => diff.added.join(","),
-                "removed" => diff.removed.join(","), "unchanged" => diff.unchanged.len(),
+            info!(self.log, "reloading"; "changed" => diff.changed.join(","), "restarted" => diff.restarted.join(","),
+                "added" => diff.added.join(","), "removed" => diff.removed.join(","), "unchanged" => diff.unchanged.len(),
                 "settings" => diff.settings.join(","));
             self.change_to(spec, fresh, ctx);
         }

@@ -137,6 +137,35 @@ fn the_application_may_end_while_it_is_being_drained() {
 }
 
 #[test]
+fn a_check_at_work_may_end_by_itself_and_is_killed_if_it_does_not() {
+    let service = |told: &str| {
+        format!(
+            "services: [ {{ name: 'app', port: 1, poll: 1, ttl: 9, interfaces: 'static:10.1.2.3', health: ['sh', '-c', \
+             \"trap '{told}' TERM; echo checking; while :; do sleep 0.02; done\"] }} ]"
+        )
+    };
+    // Whether we were asked to end, or the application ended by itself.
+    for signal in [Some(Signal::SIGTERM), None] {
+        let told = "echo told; until [ -e @/check ]; do sleep 0.02; done; echo checked; exit";
+        let app = "until [ -e @/app ]; do sleep 0.02; done; exit 3";
+        let config = format!("{{ stopTimeout: 3600, {} }}", service(told));
+        let mut pilot = Pilot::of_command(&config, &["sh", "-c", app]);
+        pilot.says("checking");
+        match signal {
+            Some(signal) => pilot.send(signal),
+            None => go(&pilot, "app"),
+        }
+        pilot.says("told");
+        go(&pilot, "check");
+        pilot.says("checked");
+        assert_eq!(pilot.end().0, Some(if signal.is_some() { 128 + 15 } else { 3 }));
+    }
+    let mut pilot = pilot(&format!("{{ stopTimeout: 1, {} }}", service(":")));
+    pilot.says("checking");
+    assert_eq!(pilot.stop().0, Some(3));
+}
+
+#[test]
 fn who_cannot_be_started_has_2_7s_status() {
     for command in ["/no/such/program", "/etc/passwd", "/"] {
         assert_eq!(Pilot::of_command("{}", &[command]).end().0, Some(127), "{command}");

@@ -438,6 +438,17 @@ fn what_a_backend_saw_outlives_reloads_and_maintenance() {
     // What comes next is the fifth run, not one for a change of before.
     consul.register("db-4", 1);
     until(|| runs(&pilot) == 5);
+    // Who is not asked for any more is not told of either.
+    let side = |backends: &str| {
+        let script = "echo seen by then: ${CONTAINERPILOT_WATCH_DB-none}";
+        format!(
+            "{{ consul: '{here}', coprocesses: [ {{ name: 's', command: ['sh', '-c', '{script}'] }} ] {backends} }}"
+        )
+    };
+    pilot.reload(&side(", backends: [ { name: 'db', poll: 1, onChange: 'true' } ]"));
+    assert!(pilot.says(" seen by then: ").contains(":5000"));
+    pilot.reload(&side(""));
+    pilot.says(" seen by then: none");
     assert_eq!(pilot.stop().0, Some(3));
 }
 

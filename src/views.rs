@@ -80,6 +80,7 @@ pub fn said(line: &str) -> Option<Said> {
 #[derive(Debug, Deserialize)]
 pub struct Diff {
     changed: Vec<String>,
+    restarted: Vec<String>,
     added: Vec<String>,
     removed: Vec<String>,
     unchanged: Vec<String>,
@@ -89,9 +90,10 @@ pub struct Diff {
 impl Diff {
     /// A line for each kind of change.
     pub fn lines(&self) -> String {
-        let Self { changed, added, removed, unchanged, settings } = self;
+        let Self { changed, restarted, added, removed, unchanged, settings } = self;
         let lists = [
             ("changed", changed),
+            ("restarted", restarted),
             ("added", added),
             ("removed", removed),
             ("unchanged", unchanged),
@@ -260,9 +262,11 @@ mod tests {
 
     #[test]
     fn a_difference_has_a_line_for_each_kind() {
-        let lists =
-            serde_json::json!({"changed": ["a", "b"], "added": [], "removed": [], "unchanged": ["c"], "settings": []});
+        let lists = serde_json::json!({
+            "changed": ["a", "b"], "restarted": ["d"], "added": [], "removed": [], "unchanged": ["c"], "settings": []
+        });
         let diff: Diff = serde_json::from_value(lists).unwrap();
-        assert_eq!(diff.lines(), "changed:   a b\nadded:     -\nremoved:   -\nunchanged: c\nsettings:  -\n");
+        let lines = "changed:   a b\nrestarted: d\nadded:     -\nremoved:   -\nunchanged: c\nsettings:  -\n";
+        assert_eq!(diff.lines(), lines);
     }
 }

@@ -20,6 +20,9 @@ use crate::spec::{JobSpec, Stdin};
 use crate::sys::TERMINATE;
 use crate::timers::{self, TimerElapsed, Timers};
 
+/// So many characters of what is no number are shown.
+const SHOWN: usize = 100;
+
 /// Whom a job talks to.
 #[derive(Clone, Debug)]
 pub struct JobNeighbours {
@@ -198,7 +201,10 @@ impl JobActor {
         if let (Some(metric), Some(printed), true) = (&self.metric, printed, end.is_success()) {
             match printed.trim().parse() {
                 Ok(value) => self.neighbours.metrics.do_send(MetricCommand::Measure(metric.clone(), value)),
-                Err(_) => error!(self.log, "{} has printed no number", self.name; "printed" => printed.trim()),
+                Err(_) => {
+                    let shown: String = printed.trim().chars().take(SHOWN).collect();
+                    error!(self.log, "{} has printed no number", self.name; "printed" => shown);
+                }
             }
         }
     }

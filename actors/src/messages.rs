@@ -145,7 +145,12 @@ pub enum ReaperCommand {
     /// Children may have ended.
     Reap,
     /// Kill everything that is left, and say when it is gone.
-    EndAll(Recipient<AllEnded>),
+    EndAll {
+        /// How long health checks at work, which have got their TERM, may take to end.
+        grace: Duration,
+        /// Who is told.
+        done: Recipient<AllEnded>,
+    },
 }
 
 /// The signals that we send to process groups.

@@ -145,6 +145,16 @@ impl Unread {
     }
 }
 
+/// Everything ends.
+#[derive(Debug)]
+struct Ending {
+    done: Recipient<AllEnded>,
+    /// Whether health checks may still end by themselves.
+    is_patient: bool,
+    /// How often what is left has been killed.
+    sweeps: u32,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Reaper {
@@ -156,7 +166,7 @@ pub struct Reaper {
     unread: HashMap<Owner, Unread>,
     /// Runs of jobs that begin once the log is read.
     held_back: VecDeque<Start>,
-    ending: Option<(Recipient<AllEnded>, u32)>,
+    ending: Option<Ending>,
     log: Logger,
     _guard: Option<PanicGuard>,
 }
@@ -419,16 +429,26 @@ impl Reaper {
         }
     }
 
+    /// Health checks at work need not be waited for, or not any more: everything else is killed.
+    fn sweep_after_checks(&mut self, grace_is_over: bool, ctx: &mut Context<Self>) {
+        let has_checks = self.by_pid.values().any(|running| matches!(running.owner, Owner::Check(_)));
+        let Some(ending) = self.ending.as_mut().filter(|ending| ending.is_patient) else { return };
+        if grace_is_over || !has_checks {
+            ending.is_patient = false;
+            self.sweep(ctx);
+        }
+    }
+
     /// Kills whatever is left below us, until nothing is, or it is time to give up.
     fn sweep(&mut self, ctx: &mut Context<Self>) {
         let children = self.reap_all();
-        let Some((done, sweeps)) = &mut self.ending else { return };
-        *sweeps += 1;
-        if children == Children::None || *sweeps > SWEEPS {
+        let Some(ending) = &mut self.ending else { return };
+        ending.sweeps += 1;
+        if children == Children::None || ending.sweeps > SWEEPS {
             if children != Children::None {
                 warn!(self.log, "some processes cannot be killed");
             }
-            done.do_send(AllEnded);
+            ending.done.do_send(AllEnded);
             self.ending = None;
             return;
         }
@@ -470,14 +490,16 @@ impl Handler<ReaperCommand> for Reaper {
             ReaperCommand::Reap => {
                 let children = self.reap_all();
                 self.stop_with_the_stopped();
+                self.sweep_after_checks(false, ctx);
                 if children == Children::None && self.ending.is_some() {
                     self.sweep(ctx);
                 }
             }
-            ReaperCommand::EndAll(done) => {
+            ReaperCommand::EndAll { grace, done } => {
                 self.held_back.clear();
-                self.ending = Some((done, 0));
-                self.sweep(ctx);
+                self.ending = Some(Ending { done, is_patient: true, sweeps: 0 });
+                ctx.run_later(grace, |reaper, ctx| reaper.sweep_after_checks(true, ctx));
+                self.sweep_after_checks(grace.is_zero(), ctx);
             }
         }
     }

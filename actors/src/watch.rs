@@ -135,7 +135,8 @@ impl WatchActor {
     }
 }
 
-fn variable(name: &WatchName) -> OsString {
+/// The variable that holds the instances of a watch.
+pub(crate) fn variable(name: &WatchName) -> OsString {
     // Version 2's backends with a tag are `NAME.TAG`, which no shell could read.
     format!("CONTAINERPILOT_WATCH_{}", name.as_str().to_uppercase().replace(['-', '.', '#'], "_")).into()
 }

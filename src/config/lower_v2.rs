@@ -19,7 +19,7 @@ use super::exec;
 use super::job::{APP_PID, SHORTEST, command, pid_variable, restarts};
 use super::logging::logging;
 use super::lower_v3::{Catalogs, Surroundings, catalog, control, looked_up_name, named_scope, stop_timeout};
-use super::node::Node;
+use super::node::{Node, Value};
 use super::raw_v2::{Backend, Config, Coprocess, Sensor, Service, Task, Telemetry};
 use super::raw_v3::Field;
 use super::reader::{Reader, Scope};
@@ -243,7 +243,8 @@ fn tasks(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Reader) 
         let Some(raw) = reader.read::<Task<'_>>(&scope, node) else { continue };
         let name = reader.string(&scope, raw.name);
         let frequency = reader.duration(&scope, raw.frequency, SHORTEST);
-        if raw.frequency.node.is_none() {
+        let is_blank = |node: &Node| matches!(&node.value, Value::String(text) if text.is_empty());
+        if raw.frequency.node.is_none_or(is_blank) {
             reader.refuse(&scope, raw.frequency, super::duration::ACCEPTED);
         }
         let timeout = reader.duration(&scope, raw.timeout, SHORTEST);

@@ -137,6 +137,35 @@ fn the_application_may_end_while_it_is_being_drained() {
 }
 
 #[test]
+fn a_check_at_work_may_end_by_itself_and_is_killed_if_it_does_not() {
+    let service = |told: &str| {
+        format!(
+            "services: [ {{ name: 'app', port: 1, poll: 1, ttl: 9, interfaces: 'static:10.1.2.3', health: ['sh', '-c', \
+             \"trap '{told}' TERM; echo checking; while :; do sleep 0.02; done\"] }} ]"
+        )
+    };
+    // Whether we were asked to end, or the application ended by itself.
+    for signal in [Some(Signal::SIGTERM), None] {
+        let told = "echo told; until [ -e @/check ]; do sleep 0.02; done; echo checked; exit";
+        let app = "until [ -e @/app ]; do sleep 0.02; done; exit 3";
+        let config = format!("{{ stopTimeout: 3600, {} }}", service(told));
+        let mut pilot = Pilot::of_command(&config, &["sh", "-c", app]);
+        pilot.says("checking");
+        match signal {
+            Some(signal) => pilot.send(signal),
+            None => go(&pilot, "app"),
+        }
+        pilot.says("told");
+        go(&pilot, "check");
+        pilot.says("checked");
+        assert_eq!(pilot.end().0, Some(if signal.is_some() { 128 + 15 } else { 3 }));
+    }
+    let mut pilot = pilot(&format!("{{ stopTimeout: 1, {} }}", service(":")));
+    pilot.says("checking");
+    assert_eq!(pilot.stop().0, Some(3));
+}
+
+#[test]
 fn who_cannot_be_started_has_2_7s_status() {
     for command in ["/no/such/program", "/etc/passwd", "/"] {
         assert_eq!(Pilot::of_command("{}", &[command]).end().0, Some(127), "{command}");
@@ -187,7 +216,7 @@ fn a_reload_kills_tasks_at_work_and_waits_for_coprocesses() {
     // Were it told first, it would have this long.
     let window = "stopTimeout: 3600";
     let side = "trap \\\"echo side ends; exit\\\" TERM; echo side $$; while :; do sleep 0.02; done";
-    let sides = format!("coprocesses: [ {{ command: ['sh', '-c', \"{side}\"] }} ]");
+    let sides = format!("coprocesses: [ {{ name: 'helper', command: ['sh', '-c', \"{side}\"] }} ]");
     let mut pilot = pilot(&format!("{{ {window}, {sides}, {} }}", task("trap : TERM; echo task $$; exec sleep 1000")));
     let at_work = number(&pilot.says("task "));
     let first = number(&pilot.says("side "));
@@ -409,6 +438,17 @@ fn what_a_backend_saw_outlives_reloads_and_maintenance() {
     // What comes next is the fifth run, not one for a change of before.
     consul.register("db-4", 1);
     until(|| runs(&pilot) == 5);
+    // Who is not asked for any more is not told of either.
+    let side = |backends: &str| {
+        let script = "echo seen by then: ${CONTAINERPILOT_WATCH_DB-none}";
+        format!(
+            "{{ consul: '{here}', coprocesses: [ {{ name: 's', command: ['sh', '-c', '{script}'] }} ] {backends} }}"
+        )
+    };
+    pilot.reload(&side(", backends: [ { name: 'db', poll: 1, onChange: 'true' } ]"));
+    assert!(pilot.says(" seen by then: ").contains(":5000"));
+    pilot.reload(&side(""));
+    pilot.says(" seen by then: none");
     assert_eq!(pilot.stop().0, Some(3));
 }
 

@@ -154,6 +154,7 @@ async fn reload(request: &Request, neighbours: &ControlNeighbours) -> Reply {
 #[derive(Serialize)]
 struct DiffBody<'a> {
     changed: &'a [String],
+    restarted: &'a [String],
     added: &'a [String],
     removed: &'a [String],
     unchanged: &'a [String],
@@ -162,8 +163,8 @@ struct DiffBody<'a> {
 
 impl<'a> From<&'a Diff> for DiffBody<'a> {
     fn from(diff: &'a Diff) -> Self {
-        let Diff { changed, added, removed, unchanged, settings } = diff;
-        Self { changed, added, removed, unchanged, settings }
+        let Diff { changed, restarted, added, removed, unchanged, settings } = diff;
+        Self { changed, restarted, added, removed, unchanged, settings }
     }
 }
 

@@ -14,16 +14,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::event::{Event, EventCode, JobName, Source};
 use crate::spec::{CatalogSpec, JobSpec, OnReload, Spec, StartRule};
 
-/// What differs between two configs, by name: jobs, and watches as `watch.NAME`.
+/// What becomes of what is in two configs, by name: jobs, and watches as `watch.NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
     /// In both, but not the same.
     pub changed: Vec<String>,
+    /// The same in both, but started anew by every reload.
+    pub restarted: Vec<String>,
     /// In the new one only.
     pub added: Vec<String>,
     /// In the old one only.
     pub removed: Vec<String>,
-    /// The same in both.
+    /// In both, and goes on as it is.
     pub unchanged: Vec<String>,
     /// The parts of the config other than jobs and watches that are not the same.
     pub settings: Vec<&'static str>,
@@ -33,9 +35,8 @@ impl Diff {
     /// Compares definitions; their order does not matter.
     pub fn between(old: &Spec, new: &Spec) -> Self {
         let mut diff = Self::default();
-        let (old_jobs, new_jobs) = (&old.jobs, &new.jobs);
-        diff.compare(old_jobs, new_jobs, |job| job.name.to_string());
-        diff.compare(&old.watches, &new.watches, |watch| format!("watch.{}", watch.name));
+        diff.compare(&old.jobs, &new.jobs, |job| job.name.to_string(), is_left_alone);
+        diff.compare(&old.watches, &new.watches, |watch| format!("watch.{}", watch.name), |old, new| old == new);
         let catalog = new.catalog.as_ref().or(old.catalog.as_ref());
         let settings = [
             (catalog.map_or("consul", CatalogSpec::word), old.catalog != new.catalog),
@@ -48,12 +49,19 @@ impl Diff {
         diff
     }
 
-    fn compare<T: PartialEq>(&mut self, old: &[T], new: &[T], name: impl Fn(&T) -> String) {
+    fn compare<T: PartialEq>(
+        &mut self,
+        old: &[T],
+        new: &[T],
+        name: impl Fn(&T) -> String,
+        goes_on: impl Fn(&T, &T) -> bool,
+    ) {
         let before: BTreeMap<String, &T> = old.iter().map(|item| (name(item), item)).collect();
         for item in new {
             let list = match before.get(&name(item)) {
                 None => &mut self.added,
-                Some(before) if *before == item => &mut self.unchanged,
+                Some(before) if goes_on(before, item) => &mut self.unchanged,
+                Some(before) if *before == item => &mut self.restarted,
                 Some(_) => &mut self.changed,
             };
             list.push(name(item));
@@ -193,15 +201,17 @@ impl ReloadPolicy {
 
 /// Whether a job goes on as it is.
 fn stays(job: &JobSpec, new: &Spec) -> bool {
-    if job.init {
-        return true;
-    }
-    let same_name = new.jobs.iter().find(|other| other.name == job.name);
-    same_name.is_some_and(|other| match other.on_reload {
-        OnReload::IfChanged => other == job,
+    job.init || new.jobs.iter().any(|other| other.name == job.name && is_left_alone(job, other))
+}
+
+/// Whether a job goes on as it is, now that its config has become this one.
+fn is_left_alone(old: &JobSpec, new: &JobSpec) -> bool {
+    let is_left = match new.on_reload {
+        OnReload::IfChanged => new == old,
         OnReload::Restart | OnReload::Replace => false,
         OnReload::Keep => true,
-    })
+    };
+    old.init || is_left
 }
 
 /// The job at whose events this one starts.

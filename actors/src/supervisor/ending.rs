@@ -8,7 +8,7 @@ use slog::error;
 use super::Supervisor;
 use crate::event::EventCode;
 use crate::messages::{AllEnded, CatalogCommand, CatalogFinished, ControlClosed, ControlCommand, ReaperCommand};
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, Last};
 
 /// How long the last requests to a catalog may keep us.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
@@ -51,13 +51,20 @@ impl Supervisor {
     /// All jobs have stopped: kills what is left, and waits a moment for the deregistrations.
     pub(super) fn end(&mut self, ctx: &mut Context<Self>) {
         if let Some(core) = &self.core {
-            core.reaper.do_send(ReaperCommand::EndAll(ctx.address().recipient()));
+            core.reaper.do_send(ReaperCommand::EndAll { grace: self.grace(), done: ctx.address().recipient() });
         }
         if let Some(catalog) = &self.catalog {
             catalog.agent.do_send(CatalogCommand::Finish(ctx.address().recipient()));
             ctx.notify_later(CatalogFinished, LAST_REQUESTS.min(self.window()));
         }
         self.ending = Some(Ending { processes: self.core.is_some(), services: self.catalog.is_some() });
+    }
+
+    /// How long checks may take to end. Where services are the last to leave, theirs have as long as the jobs that leave
+    /// with them; others have had their time while the jobs stopped.
+    fn grace(&self) -> Duration {
+        let leaves_last = |job: &JobSpec| job.health.is_some() && job.last != Last::No;
+        if self.spec.jobs.iter().any(leaves_last) { self.spec.stop_timeout } else { Duration::ZERO }
     }
 
     /// Whether the end waits for the catalog to forget us.

@@ -1,6 +1,6 @@
 //! Reloads: one at a time, first validated, then performed. What changes is decided in `policy::reload`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use crate::output::Sink;
 use crate::policy::reload::{Diff, ReloadPolicy, Step};
 use crate::signal_handler::SignalsMean;
 use crate::spec::{JobSpec, OnReload, Spec};
+use crate::watch::variable;
 
 /// Reads the config as it is now, with the environment of now; the text of an error is for people. May block.
 pub type Loader = Arc<dyn Fn(&[(OsString, OsString)]) -> Result<Spec, String> + Send + Sync>;
@@ -103,8 +104,8 @@ impl Supervisor {
         self.adopt_addresses(&spec);
         let diff = Diff::between(&self.spec, &spec);
         if !reload.dry_run {
-            info!(self.log, "reloading"; "changed" => diff.changed.join(","), "added" => diff.added.join(","),
-                "removed" => diff.removed.join(","), "unchanged" => diff.unchanged.len(),
+            info!(self.log, "reloading"; "changed" => diff.changed.join(","), "restarted" => diff.restarted.join(","),
+                "added" => diff.added.join(","), "removed" => diff.removed.join(","), "unchanged" => diff.unchanged.len(),
                 "settings" => diff.settings.join(","));
             self.change_to(spec, fresh, ctx);
         }
@@ -192,7 +193,7 @@ impl Supervisor {
         }
     }
 
-    /// The addresses that jobs are told of.
+    /// The addresses that jobs are told of: our own, and what watches have seen that are none any more.
     fn change_addresses(&self, old: &Spec) {
         let Some(core) = &self.core else { return };
         let after = self.spec.address_variables();
@@ -200,6 +201,9 @@ impl Supervisor {
         let mut changes: Vec<(OsString, Option<OsString>)> =
             gone.filter(|(name, _)| !after.iter().any(|(other, _)| other == name)).collect();
         changes.extend(after.into_iter().map(|(name, value)| (name, Some(value))));
+        let watched = |spec: &Spec| -> BTreeSet<_> { spec.watches.iter().map(|watch| variable(&watch.name)).collect() };
+        let unwatched = watched(old).difference(&watched(&self.spec)).cloned().collect::<Vec<_>>();
+        changes.extend(unwatched.into_iter().map(|name| (name, None)));
         core.reaper.do_send(ReaperCommand::PutEnv(changes));
     }
 

@@ -56,7 +56,7 @@ impl Scene {
             | ReaperCommand::PutEnv(_)
             | ReaperCommand::Disown(_)
             | ReaperCommand::Reap
-            | ReaperCommand::EndAll(_)) => format!("{other:?}"),
+            | ReaperCommand::EndAll { .. }) => format!("{other:?}"),
         };
         self.reaper.take().into_iter().map(say).collect()
     }

@@ -17,7 +17,7 @@ async fn a_daemon_in_a_session_of_its_own_is_found_and_ended() {
     let daemon: i32 = scene.file("daemon").await.trim().parse().unwrap();
     assert!(alive(daemon), "its job's end is not its own");
     let (done, mut ended) = probe::<AllEnded>();
-    scene.reaper.do_send(ReaperCommand::EndAll(done));
+    scene.reaper.do_send(ReaperCommand::EndAll { grace: secs(0), done });
     ended.next(secs(20)).await;
     assert!(!alive(daemon));
 }
@@ -47,6 +47,6 @@ async fn hundreds_of_orphans_leave_no_zombie() {
 async fn with_nothing_left_the_end_is_at_once() {
     let scene = Scene::new("nothing-left").await;
     let (done, mut ended) = probe::<AllEnded>();
-    scene.reaper.do_send(ReaperCommand::EndAll(done));
+    scene.reaper.do_send(ReaperCommand::EndAll { grace: secs(0), done });
     ended.next(secs(20)).await;
 }

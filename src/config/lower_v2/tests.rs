@@ -237,6 +237,7 @@ fn the_times_of_a_task_have_every_form() {
     }
     for (times, field) in [
         ("timeout: 1", "frequency"),
+        ("frequency: ''", "frequency"),
         ("frequency: '10us'", "frequency"),
         ("frequency: 0", "frequency"),
         ("frequency: 'soon'", "frequency"),

@@ -53,6 +53,23 @@ fn a_job_may_be_restarted_or_kept_whatever_its_definition() {
 }
 
 #[test]
+fn a_diff_tells_what_becomes_of_a_job_whatever_its_definition() {
+    let of = |name, on_reload| JobSpec { on_reload, ..job(name) };
+    let old = [of("again", OnReload::Restart), of("killed", OnReload::Replace), of("left", OnReload::Keep)];
+    let init = JobSpec { init: true, ..job("init") };
+    let new = [old[0].clone(), old[1].clone(), JobSpec { on_reload: OnReload::Keep, ..shell("left", "false") }];
+    let diff = Diff::between(
+        &config([old.to_vec(), vec![init.clone()]].concat()),
+        &config([new.to_vec(), vec![JobSpec { timeout: Some(secs(1)), ..init }]].concat()),
+    );
+    assert_eq!(
+        (diff.restarted, diff.unchanged),
+        (vec!["again".into(), "killed".into()], vec!["left".into(), "init".into()])
+    );
+    assert_eq!(diff.changed, [""; 0]);
+}
+
+#[test]
 fn a_job_may_be_killed_for_its_successor() {
     let task = |name| JobSpec { on_reload: OnReload::Replace, ..job(name) };
     let (old, new) = (config(vec![task("same"), task("gone")]), config(vec![task("same"), task("new")]));

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -186,6 +187,10 @@ fn size(written: &str) -> Option<u64> {
 
 /// Tells what opening the file would say, as far as that can be told without making it.
 fn can_be_logged_to(path: &Path) -> io::Result<()> {
+    if path.metadata().is_ok_and(|found| found.file_type().is_fifo()) {
+        // That would wait for whoever reads it, who would see us come and go.
+        return Ok(());
+    }
     match OpenOptions::new().append(true).open(path) {
         Ok(_) => Ok(()),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {

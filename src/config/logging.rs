@@ -10,7 +10,7 @@ use containerpilot_actors::spec::{LinePattern, LogFormat, LogLevel, LogOutput, L
 use regex::bytes::RegexBuilder;
 
 use super::node::Value;
-use super::problem::Problem;
+use super::problem::{Problem, nearest};
 use super::raw_v3::{self, Field, Logging, Multiline, Output};
 use super::reader::{Reader, Scope, text};
 
@@ -58,6 +58,11 @@ pub fn logging(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> LoggingS
         {
             let says = format!("cannot write to `{}`: {cause}", super::node::shortened(&output));
             reader.machine_problem(&scope, raw.output, says);
+        }
+        if let LogOutput::File(_) = &spec.output
+            && let Some(meant) = nearest(&output, ["stdout", "stderr"])
+        {
+            reader.warning(&scope, raw.output, format!("`{output}` is a file, perhaps `{meant}` was meant"));
         }
     }
     if let Some(written) = reader.string(&scope, raw.max_line) {

@@ -347,7 +347,7 @@ impl Handler<ReplaceCheck> for JobActor {
     }
 }
 
-/// The catalog's actor died, and this is the new one.
+/// The catalog's actor died, or a reload has changed the catalog, and this is the new one.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReplaceCatalog(pub Recipient<CatalogCommand>);
@@ -356,6 +356,9 @@ impl Handler<ReplaceCatalog> for JobActor {
     type Result = ();
 
     fn handle(&mut self, msg: ReplaceCatalog, _ctx: &mut Self::Context) {
+        if let Some(report) = self.policy.last_report() {
+            msg.0.do_send(CatalogCommand::News(self.name.clone(), report));
+        }
         self.neighbours.catalog = Some(msg.0);
     }
 }

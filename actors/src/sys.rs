@@ -6,11 +6,12 @@
 mod unlinked;
 
 use std::ffi::{CStr, CString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -459,6 +460,21 @@ pub fn duplicate(fd: impl AsFd) -> io::Result<File> {
     Ok(File::from(fd.as_fd().try_clone_to_owned()?))
 }
 
+/// Opens a FIFO to write to it, without waiting for somebody who reads. While there is nobody, writing fails as on a pipe whose
+/// reader is gone; whoever comes gets what is written from then on.
+pub fn write_to_fifo(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let without_waiting = OFlag::O_NONBLOCK.bits();
+    match OpenOptions::new().write(true).custom_flags(without_waiting).open(path) {
+        Err(cause) if cause.raw_os_error() == Some(libc::ENXIO) => {
+            // For as long as it takes there is somebody: we ourselves.
+            let _reader = OpenOptions::new().read(true).custom_flags(without_waiting).open(path)?;
+            OpenOptions::new().write(true).custom_flags(without_waiting).open(path)
+        }
+        done => done,
+    }
+}
+
 /// Signals as something that the event loop can wait for.
 pub fn watch_signals(signals: SignalFd) -> io::Result<AsyncFd<SignalFd>> {
     // SAFETY: a SignalFd owns its descriptor and gives it to nobody, so it stays open and the same while registered.
@@ -516,7 +532,7 @@ impl AsFd for PipePoll {
 }
 
 /// A listening socket in the file system, non-blocking, with mode 0600 from its first instant, whatever the umask.
-pub fn bind_unix(path: &std::path::Path) -> io::Result<std::os::unix::net::UnixListener> {
+pub fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
     use nix::sys::stat::{Mode, fchmod};
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
@@ -530,7 +546,7 @@ pub fn bind_unix(path: &std::path::Path) -> io::Result<std::os::unix::net::UnixL
 }
 
 /// Whether somebody listens at a socket's path. Never waits.
-pub fn is_listened_to(path: &std::path::Path) -> io::Result<bool> {
+pub fn is_listened_to(path: &Path) -> io::Result<bool> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;

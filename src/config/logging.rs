@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use containerpilot_actors::spec::{LinePattern, LogFormat, LogLevel, LogOutput, L
 use regex::bytes::RegexBuilder;
 
 use super::node::Value;
-use super::problem::Problem;
+use super::problem::{Problem, nearest};
 use super::raw_v3::{self, Field, Logging, Multiline, Output};
 use super::reader::{Reader, Scope, text};
 
@@ -57,6 +58,11 @@ pub fn logging(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> LoggingS
         {
             let says = format!("cannot write to `{}`: {cause}", super::node::shortened(&output));
             reader.machine_problem(&scope, raw.output, says);
+        }
+        if let LogOutput::File(_) = &spec.output
+            && let Some(meant) = nearest(&output, ["stdout", "stderr"])
+        {
+            reader.warning(&scope, raw.output, format!("`{output}` is a file, perhaps `{meant}` was meant"));
         }
     }
     if let Some(written) = reader.string(&scope, raw.max_line) {
@@ -186,6 +192,10 @@ fn size(written: &str) -> Option<u64> {
 
 /// Tells what opening the file would say, as far as that can be told without making it.
 fn can_be_logged_to(path: &Path) -> io::Result<()> {
+    if path.metadata().is_ok_and(|found| found.file_type().is_fifo()) {
+        // That would wait for whoever reads it, who would see us come and go.
+        return Ok(());
+    }
     match OpenOptions::new().append(true).open(path) {
         Ok(_) => Ok(()),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {

@@ -132,6 +132,8 @@ fn logging_of_a_job_and_of_its_check_is_read() {
     assert_eq!(loaded("{}").spec.logging.max_line, 65536);
     assert_eq!(loaded("{ logging: { format: 'stamp' } }").spec.logging.format, LogFormat::Stamp);
     assert_eq!(loaded("{ jobs: [ { name: 'a', logging: { raw: true, json: true } } ] }").spec.warnings.len(), 1);
+    let warnings = loaded("{ logging: { output: 'sdtout' } }").spec.warnings;
+    assert!(format!("{warnings:?}").contains("`sdtout` is a file, perhaps `stdout` was meant"), "{warnings:?}");
 }
 
 #[test]
@@ -380,6 +382,7 @@ fn zookeeper_is_a_catalog() {
         ("{ hosts: '' }", "hosts"),
         ("{ hosts: 'h1:2181/secret' }", "hosts"),
         ("{ hosts: 'h1,,h2' }", "hosts"),
+        ("{ hosts: 'user:hidden@h1' }", "hosts"),
         ("{ hosts: 'h1', prefix: 'relative' }", "prefix"),
         ("{ hosts: 'h1', prefix: '/a//b' }", "prefix"),
         ("{ hosts: 'h1', prefix: '/a/../b' }", "prefix"),
@@ -390,6 +393,7 @@ fn zookeeper_is_a_catalog() {
         let says = refused(&format!("{{ zookeeper: {wrong} }}"));
         assert!(says.contains(&format!("zookeeper.{field}: ")), "{wrong}: {says}");
         assert!(field != "digest" || !says.contains("secret"), "{says}");
+        assert!(!says.contains("hidden"), "{says}");
     }
     assert!(refused("{ zookeeper: 'secret' }").contains("zookeeper: is a string"));
     assert!(refused("{ zookeeper: { hosts: 'h', bogus: 1 } }").contains("zookeeper.bogus: "));

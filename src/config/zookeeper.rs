@@ -60,6 +60,10 @@ fn hosts(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<(String, u
     for word in written.split(',').map(str::trim) {
         match host(word) {
             Some(host) => hosts.push(host),
+            // Perhaps with a password before it.
+            None if word.contains('@') => {
+                reader.problem(scope, field, format!("has an `@` in it, it must be {ACCEPTED}"))
+            }
             None if word.contains('/') => {
                 let says = format!("`{}` has a `/` in it, the path of a host belongs in `prefix`", shortened(word));
                 reader.problem(scope, field, says);

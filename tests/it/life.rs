@@ -1,6 +1,8 @@
 //! Jobs that start, restart and stop because of each other.
 
-use crate::pilot::{Pilot, said};
+use crate::consul::Consul;
+use crate::http::local;
+use crate::pilot::{Pilot, said, until};
 use nix::sys::signal::Signal;
 
 #[test]
@@ -69,4 +71,30 @@ fn a_program_that_cannot_be_run_is_a_failed_job_and_nothing_else() {
     pilot.says("unable to start bad: cannot run `/no/such/program`: no such file or directory");
     pilot.says("noticed");
     assert_eq!(pilot.stop().0, Some(0));
+}
+
+#[test]
+fn a_catalog_that_is_asked_in_another_way_is_no_change() {
+    let consul = Consul::start();
+    consul.register("db-1", 5000);
+    let config = |address: &str, side: &str| {
+        format!(
+            "{{ consul: '{address}', watches: [ {{ name: 'db', interval: 1 }} ], control: {{ socket: '@/socket' }},
+                signals: {{ SIGHUP: 'reload' }},
+                jobs: [ {{ name: 'app', exec: 'sleep 1000' }}, {{ name: 'side', exec: 'echo {side}' }},
+                        {{ name: 'hook', exec: ['sh', '-c', 'echo sees $CONTAINERPILOT_WATCH_DB'],
+                           when: {{ source: 'watch.db', each: 'changed' }} }} ] }}"
+        )
+    };
+    let here = consul.address();
+    let mut pilot = Pilot::of(&config(&here, "first"));
+    pilot.says("sees 10.0.0.1:5000");
+    pilot.reload(&config(&here.replace("127.0.0.1", "localhost"), "second"));
+    pilot.says(" second");
+    // Not before the new watch knows what is there.
+    until(|| local(&pilot.folder.join("socket"), "GET", "/v3/status", "").1.contains("\"instances\":1"));
+    consul.register("db-2", 5001);
+    pilot.says("sees 10.0.0.1:5000,10.0.0.1:5001");
+    let (_, lines) = pilot.stop();
+    assert_eq!(said(&lines).iter().filter(|line| line.starts_with("sees")).count(), 2, "{lines:#?}");
 }

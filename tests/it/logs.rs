@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test waits for its own child, for as long as it takes")]
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{BufRead as _, BufReader, Read};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
@@ -351,6 +351,26 @@ fn a_log_that_cannot_be_opened_refuses_the_reload() {
     let (status, body) = local(&pilot.folder.join("socket"), "POST", "/v3/reload?dry-run", "");
     assert!(status == 200 && body.contains("\"settings\":[\"logging\"]"), "{status}: {body}");
     assert!(!pilot.folder.join("log").exists());
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_holds_up_nothing() {
+    let mut pilot = Pilot::of(
+        "{ control: { socket: '@/socket' }, stopTimeout: 1,
+           jobs: [ { name: 'a', exec: ['sh', '-c', 'echo up; while :; do echo tick; sleep 0.05; done'] } ] }",
+    );
+    pilot.says("up");
+    let fifo = pilot.folder.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let (status, body) = relog(&pilot, "stopTimeout: 1,", "stopTimeout: 1, logging: { output: '@/fifo' },");
+    assert_eq!(status, 200, "{body}");
+    pilot.send(Signal::SIGUSR1);
+    pilot.says("cannot write the log, records are lost: Broken pipe");
+    // Whoever comes late reads what comes then, and what is missing.
+    let mut read = BufReader::new(File::open(&fifo).unwrap()).lines().map(Result::unwrap);
+    assert!(read.any(|line| line.contains("tick")));
+    drop(read);
+    assert_eq!(pilot.stop().0, Some(0));
 }
 
 /// A log in a file of the test's folder, which a job floods with numbers until there is a file `enough`.

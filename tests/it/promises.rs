@@ -120,6 +120,7 @@ fn arguments_of_coprocesses_are_templates() {
     let words = format!(" words of {}", pilot.pid());
     pilot.says(&words);
     pilot.says(" and more");
+    pilot.says("up");
     assert_eq!(pilot.stop().0, Some(3));
 }
 

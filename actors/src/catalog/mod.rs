@@ -4,6 +4,8 @@
 
 mod agent;
 pub mod client;
+#[cfg(any(feature = "etcd", feature = "zookeeper"))]
+pub mod value;
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -330,7 +330,7 @@ fn instance(text: &[u8]) -> Result<Option<Instance>, InstancesError> {
     let node = entry.node.map(|node| node.address).unwrap_or_default();
     let address = if service.address.0.is_empty() { node } else { service.address };
     let port = u16::try_from(service.port.unwrap_or(0)).map_err(|_| InstancesError::NotAList)?;
-    Ok(Some(Instance { address: address.0.into(), port }))
+    Ok(Instance::of(&address.0, port))
 }
 
 #[cfg(test)]

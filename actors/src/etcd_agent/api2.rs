@@ -5,8 +5,8 @@ use awc::http::Method;
 
 use super::client::EtcdClient;
 use super::wire;
-use crate::catalog::RequestError;
 use crate::catalog::client::Reply;
+use crate::catalog::{RequestError, value};
 use crate::http::percent_encode;
 use crate::policy::watch::Answer;
 use crate::spec::ServiceSpec;
@@ -22,7 +22,7 @@ pub async fn register(client: &EtcdClient, spec: &ServiceSpec, deadline: Instant
     } else {
         wire::done(&made)?;
     }
-    let form = format!("value={}", percent_encode(&String::from_utf8_lossy(&wire::value(spec))));
+    let form = format!("value={}", percent_encode(&String::from_utf8_lossy(&value::value(spec))));
     wire::done(&client.keys(Method::PUT, &value_path(client, spec), &form, deadline).await?)
 }
 
@@ -50,7 +50,7 @@ pub async fn is_as_registered(
 ) -> Result<Option<bool>, RequestError> {
     let reply = client.keys(Method::GET, &value_path(client, spec), "", deadline).await?;
     let Some(reply) = wire::there(reply)? else { return Ok(None) };
-    Ok(Some(wire::text(&reply)?.as_bytes() == wire::value(spec)))
+    Ok(Some(wire::text(&reply)?.as_bytes() == value::value(spec)))
 }
 
 /// Takes the directory out.

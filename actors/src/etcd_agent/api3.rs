@@ -6,7 +6,7 @@ use actix::clock::Instant;
 
 use super::client::EtcdClient;
 use super::wire::{self, Entry, Found};
-use crate::catalog::RequestError;
+use crate::catalog::{RequestError, value};
 use crate::policy::watch::Answer;
 use crate::spec::ServiceSpec;
 
@@ -20,7 +20,7 @@ pub async fn register(client: &EtcdClient, spec: &ServiceSpec, deadline: Instant
         // It was there, but about to lapse.
         grant(client, spec, deadline).await?;
     }
-    let body = wire::put(&client.key(spec), &wire::value(spec), lease);
+    let body = wire::put(&client.key(spec), &value::value(spec), lease);
     wire::done(&client.post("/v3/kv/put", &body, deadline).await?)
 }
 
@@ -51,7 +51,7 @@ pub async fn is_as_registered(
     spec: &ServiceSpec,
     deadline: Instant,
 ) -> Result<Option<bool>, RequestError> {
-    let ours = Entry { value: wire::value(spec), lease: client.lease(spec) };
+    let ours = Entry { value: value::value(spec), lease: client.lease(spec) };
     Ok(entry(client, spec, deadline).await?.map(|entry| entry == ours))
 }
 

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::client::LONGEST;
-use crate::catalog::RequestError;
 use crate::catalog::client::Reply;
+use crate::catalog::{RequestError, value};
 use crate::policy::watch::Instance;
-use crate::spec::{EtcdLogin, ServiceSpec};
+use crate::spec::EtcdLogin;
 
 /// gRPC's number for what is not there.
 const NOT_FOUND: i64 = 5;
@@ -18,33 +18,6 @@ const NOT_FOUND: i64 = 5;
 const KEY_NOT_FOUND: i64 = 100;
 /// So many instances of one service are more than we take.
 const MOST_INSTANCES: usize = 100_000;
-
-/// The value of a service of ours: one line.
-pub fn value(spec: &ServiceSpec) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Value<'a> {
-        id: &'a str,
-        name: &'a str,
-        address: String,
-        port: u16,
-        tags: &'a [String],
-    }
-    let (id, name, tags) = (&*spec.id, &*spec.name, &*spec.tags);
-    json(&Value { id, name, address: spec.address.to_string(), port: spec.port, tags })
-}
-
-/// The instance that a value describes, and its tags; none if it describes none.
-fn instance(value: &[u8]) -> Option<(Instance, Vec<String>)> {
-    #[derive(Deserialize)]
-    struct Value {
-        address: String,
-        port: u16,
-        #[serde(default)]
-        tags: Option<Vec<String>>,
-    }
-    let Value { address, port, tags } = serde_json::from_slice(value).ok()?;
-    (!address.is_empty()).then(|| (Instance { address: address.into(), port }, tags.unwrap_or_default()))
-}
 
 /// The instances that have been found so far, and what is none.
 #[derive(Debug, Default)]
@@ -57,10 +30,9 @@ pub struct Found {
 
 impl Found {
     fn take(&mut self, key: String, value: &[u8], tags: &[String]) -> Result<(), RequestError> {
-        match instance(value) {
-            Some((instance, has)) if tags.iter().all(|tag| has.contains(tag)) => self.instances.push(instance),
-            Some(_) => {}
-            None => self.strange.push(key),
+        match value::instance(value, tags) {
+            Ok(instance) => self.instances.extend(instance),
+            Err(_) => self.strange.push(key),
         }
         if self.instances.len() + self.strange.len() > MOST_INSTANCES {
             return Err(RequestError::Broken("too many instances".to_owned()));
@@ -378,33 +350,6 @@ mod tests {
 
     fn refused(status: u16, body: &str) -> String {
         refusal(&reply(status, body)).to_string()
-    }
-
-    #[test]
-    fn a_service_is_one_line_of_json_with_its_tags() {
-        let spec = ServiceSpec { tags: vec!["a\n".to_owned()], ..crate::testing::service("web") };
-        let line = r#"{"id":"web-host","name":"web","address":"10.1.2.3","port":8000,"tags":["a\n"]}"#;
-        assert_eq!(text(value(&spec)), line);
-        let (instance, tags) = instance(line.as_bytes()).unwrap();
-        assert_eq!((instance.to_string().as_str(), &*tags), ("10.1.2.3:8000", &["a\n".to_owned()][..]));
-    }
-
-    #[test]
-    fn an_instance_has_an_address_and_a_port() {
-        for (value, tags) in [
-            (r#"{"address": "h", "port": 1}"#, Some(0)),
-            (r#"{"address": "h", "port": 1, "tags": null, "id": 7, "more": [{}]}"#, Some(0)),
-            (r#"{"address": "h\u0041", "port": 65535, "tags": ["a", "b"]}"#, Some(2)),
-            (r#"{"address": "h"}"#, None),
-            (r#"{"address": "", "port": 1}"#, None),
-            (r#"{"address": "h", "port": 65536}"#, None),
-            (r#"{"address": "h", "port": "1"}"#, None),
-            (r#"{"address": "h", "port": 1, "tags": "a"}"#, None),
-            (r#"{"address": "h", "port": 1} {}"#, None),
-            ("", None),
-        ] {
-            assert_eq!(instance(value.as_bytes()).map(|(_, tags)| tags.len()), tags, "{value}");
-        }
     }
 
     #[test]

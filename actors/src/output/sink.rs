@@ -2,7 +2,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -88,7 +89,7 @@ impl Sink {
                     written += more;
                     self.written.fetch_add(more as u64, Ordering::Relaxed);
                 }
-                // Somebody whom we share the description with has made it non-blocking.
+                // It is a FIFO, or somebody whom we share the description with has made it non-blocking.
                 Err(cause) if cause.kind() == ErrorKind::WouldBlock => sys::wait_writable(&self.file),
                 Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
                 Err(cause) => return (written, Err(cause)),
@@ -134,6 +135,9 @@ fn count(records: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', records).count() as u64
 }
 
-fn append_to(path: &PathBuf) -> io::Result<File> {
+fn append_to(path: &Path) -> io::Result<File> {
+    if path.metadata().is_ok_and(|found| found.file_type().is_fifo()) {
+        return sys::write_to_fifo(path);
+    }
     OpenOptions::new().append(true).create(true).open(path)
 }

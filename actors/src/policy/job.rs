@@ -323,6 +323,14 @@ impl JobPolicy {
         }
     }
 
+    /// What a new catalog has to be told, which knows nothing of the last check: the next one may be far away.
+    pub fn last_report(&self) -> Option<Report> {
+        match self.health {
+            Health::Healthy if !self.maintenance => Some(Report::Passed),
+            Health::Idle | Health::Unknown | Health::Healthy | Health::Unhealthy => None,
+        }
+    }
+
     /// Something happened, to whomever.
     pub fn event(&mut self, event: &Event, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();

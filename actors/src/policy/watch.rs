@@ -37,6 +37,15 @@ pub struct Instance {
     pub port: u16,
 }
 
+impl Instance {
+    /// None if the address is nothing that a list in a variable could tell: the other instances have to be found there, and a
+    /// NUL would keep the whole variable from every process.
+    pub fn of(address: &str, port: u16) -> Option<Self> {
+        let is_strange = |c: char| c == ',' || c.is_whitespace() || c.is_control();
+        (!address.is_empty() && !address.contains(is_strange)).then(|| Self { address: address.into(), port })
+    }
+}
+
 impl fmt::Display for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.address.contains(':') {

@@ -56,7 +56,8 @@ impl Supervisor {
             self.watches.extend(watch);
         }
         for ((_, gone), was) in before {
-            let alike = |spec: &WatchSpec| spec.pauses && spec.sees_what(was);
+            // Asked elsewhere, or in another way, it sees a change only if what is there has changed.
+            let alike = |spec: &WatchSpec| spec == was || (spec.pauses && spec.sees_what(was));
             let heir = self.spec.watches.iter().position(alike).and_then(|at| self.watches.get(at));
             match heir {
                 Some((_, heir)) => gone.do_send(HandOver(heir.clone())),

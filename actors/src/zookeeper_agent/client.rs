@@ -3,7 +3,7 @@
 //! The crate `zookeeper-client` keeps it: it sends the heartbeats, goes from a server that is lost to the next one, and
 //! sees to it that watches outlive a connection. When a session is over, the next request begins another one.
 //!
-//! Not here: when to ask, and what; that is `policy`, `node` and `watching`.
+//! Not here: when to ask, and what; that is `policy`, `catalog::value` and `watching`.
 
 use std::cell::RefCell;
 use std::fmt;

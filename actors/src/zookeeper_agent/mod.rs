@@ -6,7 +6,6 @@
 //! Not here: when to ask (`catalog::agent`, `policy`).
 
 mod client;
-mod node;
 mod watching;
 
 use std::rc::Rc;
@@ -18,7 +17,7 @@ use zookeeper_client::{Acls, Client as Session, CreateMode, Error, Stat};
 pub use client::ZooKeeperClient;
 pub use watching::Watching;
 
-use crate::catalog::{CatalogAgent, Outcome, Registry, RequestError};
+use crate::catalog::{CatalogAgent, Outcome, Registry, RequestError, value};
 use crate::policy::service::{Answer, Request, Status};
 use crate::spec::ServiceSpec;
 
@@ -87,8 +86,8 @@ async fn make(client: ZooKeeperClient, spec: ServiceSpec, entry: Option<Entry>, 
     let within = patience(&spec);
     match request {
         Request::Register(Status::Passing) => {
-            let (value, acls) = (node::value(&spec), client.acls());
-            let put = client.ask(within, |session| async move { put(&session, &parent, &path, &value, acls).await });
+            let (line, acls) = (value::value(&spec), client.acls());
+            let put = client.ask(within, |session| async move { put(&session, &parent, &path, &line, acls).await });
             match put.await {
                 Ok(made) => Outcome::of(Answer::Done, Some(beaten(&client, &spec, made))),
                 // Perhaps it is there, perhaps not: whatever is found later has to go.
@@ -101,12 +100,12 @@ async fn make(client: ZooKeeperClient, spec: ServiceSpec, entry: Option<Entry>, 
             Err(error) => Outcome::failed(error, entry),
         },
         Request::Look => {
-            let value = node::value(&spec);
+            let line = value::value(&spec);
             let answer = client.ask(within, |session| async move {
                 let seen = see(&session, &path).await?;
                 let is_as_made = match &seen {
                     Some(Seen { ours: true, .. }) => {
-                        ignoring(Error::NoNode, session.get_data(&path).await)?.is_some_and(|(found, _)| found == value)
+                        ignoring(Error::NoNode, session.get_data(&path).await)?.is_some_and(|(found, _)| found == line)
                     }
                     Some(Seen { ours: false, .. }) | None => false,
                 };

@@ -12,8 +12,7 @@ use slog::{Logger, o, warn};
 use zookeeper_client::{Client as Session, Error, EventType, OneshotWatcher, WatchedEvent};
 
 use super::client::ZooKeeperClient;
-use super::node;
-use crate::catalog::{InstanceSource, RequestError};
+use crate::catalog::{InstanceSource, RequestError, value};
 use crate::policy::watch::{Answer, Instance};
 use crate::spec::WatchSpec;
 
@@ -151,8 +150,8 @@ impl Service {
         let found = join_all(paths.iter().map(|path| session.get_and_watch_data(path))).await;
         for (name, found) in nodes.into_iter().zip(found) {
             match found {
-                Ok((value, _, watcher)) => {
-                    let instance = node::instance(&value, &self.tags).map_err(|cause| cause.to_string());
+                Ok((data, _, watcher)) => {
+                    let instance = value::instance(&data, &self.tags).map_err(|cause| cause.to_string());
                     view.wait(Place::Node(name.clone()), watcher);
                     self.saw(&mut view, name, instance);
                 }

@@ -2,11 +2,12 @@
 
 use actix::prelude::*;
 use containerpilot_actors::event::{Event, EventCode, Exit, JobName, Owner, RunEnd, RunId};
-use containerpilot_actors::job::{JobActor, JobNeighbours};
+use containerpilot_actors::job::{JobActor, JobNeighbours, ReplaceCatalog};
 use containerpilot_actors::messages::{
-    BusCommand, CheckCommand, GroupSignal, JobCommand, JobFact, ReaperCommand, RunFact, RunReport,
+    BusCommand, CatalogCommand, CheckCommand, CheckReport, GroupSignal, JobCommand, JobFact, ReaperCommand, RunFact,
+    RunReport,
 };
-use containerpilot_actors::policy::job::{CheckControl, Completion, Surroundings};
+use containerpilot_actors::policy::job::{CheckControl, Checked, Completion, Report, Surroundings};
 use containerpilot_actors::spec::{Budget, JobSpec, StartRule};
 use containerpilot_actors::testing::{Probe, job, millis, probe, secs};
 use slog::{Discard, Logger, o};
@@ -177,4 +178,24 @@ async fn a_job_is_told_of_nothing_but_its_own_events() {
     interests.retain(|event| !matches!(event.code, EventCode::EnterMaintenance | EventCode::ExitMaintenance));
     assert_eq!(interests, [start]);
     assert_eq!(Owner::Job(spec.name).to_string(), "app");
+}
+
+#[actix::test]
+async fn a_new_catalog_hears_of_a_healthy_job_before_the_next_check() {
+    tokio::time::pause();
+    let scene = scene(&job("app"));
+    scene.job.do_send(Event::STARTUP);
+    let (first, mut at_first) = probe::<CatalogCommand>();
+    scene.job.do_send(ReplaceCatalog(first));
+    scene.job.do_send(CheckReport(Checked::Passed));
+    let (second, mut at_second) = probe::<CatalogCommand>();
+    scene.job.do_send(ReplaceCatalog(second));
+    scene.pass(secs(1)).await;
+    // The first one was told of the check, the second one of what the check had found.
+    for told in [at_first.take(), at_second.take()] {
+        assert!(
+            matches!(&told[..], [CatalogCommand::News(name, Report::Passed)] if name.as_str() == "app"),
+            "{told:?}"
+        );
+    }
 }

@@ -465,10 +465,13 @@ fn health_counts_from_the_first_start_to_the_stop_but_not_in_maintenance() {
     assert_eq!(life.policy.checked(Checked::Passed), []);
     life.event(&Event::STARTUP);
     let healthy = [Action::Publish(EventCode::StatusHealthy), Action::Tell(Report::Passed)];
+    assert_eq!(life.policy.last_report(), None);
     assert_eq!(life.policy.checked(Checked::Passed), healthy);
     assert_eq!(life.policy.health(), Health::Healthy);
+    assert_eq!(life.policy.last_report(), Some(Report::Passed));
     life.exit(1, 0);
     assert_eq!(life.event(&Event::ENTER_MAINTENANCE), [Action::Check(CheckControl::Pause)]);
+    assert_eq!(life.policy.last_report(), None);
     assert_eq!(life.policy.checked(Checked::Passed), []);
     assert_eq!(life.event(&Event::EXIT_MAINTENANCE), [Action::Check(CheckControl::Resume)]);
     assert_eq!(life.policy.health(), Health::Unknown);

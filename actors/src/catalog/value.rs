@@ -1,4 +1,4 @@
-//! What is written in the znode of an instance: one line of JSON, the same in all catalogs without a form of their own.
+//! What is written of an instance: one line of JSON, the same in all catalogs without a form of their own.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,13 +17,24 @@ struct Written<'a> {
 /// What others need to know of an instance, whoever wrote it.
 #[derive(Deserialize)]
 struct Read {
-    address: Box<str>,
+    address: String,
     port: u16,
     #[serde(default)]
     tags: Option<Vec<String>>,
 }
 
-/// The value of a service's node.
+/// Why a value describes no instance.
+#[derive(Debug, thiserror::Error)]
+pub enum ValueError {
+    /// It is not JSON with an address and a port.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// Its address is empty, or nothing that a list in a variable could tell.
+    #[error("`{}` is not an address", .0.escape_debug())]
+    Address(String),
+}
+
+/// The value of a service of ours.
 pub fn value(spec: &ServiceSpec) -> Vec<u8> {
     let written = Written {
         id: &spec.id,
@@ -35,12 +46,12 @@ pub fn value(spec: &ServiceSpec) -> Vec<u8> {
     serde_json::to_vec(&written).expect("a plain struct of text and numbers is always JSON")
 }
 
-/// The instance that a value describes if it has all these tags. An error if it describes none.
-pub fn instance(value: &[u8], tags: &[String]) -> Result<Option<Instance>, serde_json::Error> {
-    let read: Read = serde_json::from_slice(value)?;
-    let has = read.tags.unwrap_or_default();
-    let chosen = tags.iter().all(|tag| has.contains(tag));
-    Ok(chosen.then_some(Instance { address: read.address, port: read.port }))
+/// The instance that a value describes if it has all these tags.
+pub fn instance(value: &[u8], tags: &[String]) -> Result<Option<Instance>, ValueError> {
+    let Read { address, port, tags: has } = serde_json::from_slice(value)?;
+    let has = has.unwrap_or_default();
+    let instance = Instance::of(&address, port).ok_or(ValueError::Address(address))?;
+    Ok(tags.iter().all(|tag| has.contains(tag)).then_some(instance))
 }
 
 #[cfg(test)]
@@ -64,8 +75,22 @@ mod tests {
             let here = Instance { address: "h".into(), port: 1 };
             assert_eq!(instance(value.as_bytes(), &[]).unwrap(), Some(here), "{value}");
         }
-        for junk in ["", "not JSON", "[]", "{}", r#"{"address":"h"}"#, r#"{"address":"h","port":70000}"#, "\u{0}\u{1}"]
-        {
+        for junk in [
+            "",
+            "not JSON",
+            "[]",
+            "{}",
+            r#"{"address":"h"}"#,
+            r#"{"address":"h","port":70000}"#,
+            r#"{"address":"h","port":"1"}"#,
+            r#"{"address":"h","port":1,"tags":"a"}"#,
+            r#"{"address":"h","port":1} {}"#,
+            r#"{"address":"","port":1}"#,
+            r#"{"address":"a,b","port":1}"#,
+            r#"{"address":"a b","port":1}"#,
+            r#"{"address":"a\u0000b","port":1}"#,
+            "\u{0}\u{1}",
+        ] {
             assert!(instance(junk.as_bytes(), &[]).is_err(), "{junk}");
         }
         assert!(instance(b"\xff\xfe", &[]).is_err());

@@ -219,6 +219,7 @@ fn without_consul_only_the_catalog_stands_still() {
     ));
     until(|| consul.has_passing("web"));
     drop(consul);
+    pilot.says("up");
     pilot.says("consul is away");
     pilot.says_then(" tick");
     let (status, lines) = pilot.stop();

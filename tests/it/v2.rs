@@ -309,7 +309,8 @@ fn a_taken_port_of_telemetry_starts_nothing() {
 fn telemetry_moves_with_a_reload() {
     let [old, new] = [free_port(), free_port()];
     let config = |port| format!("{{ telemetry: {{ port: {port}, interfaces: 'lo' }} }}");
-    let pilot = pilot(&config(old));
+    let mut pilot = pilot(&config(old));
+    pilot.says("up");
     until(|| metric(old, "process_open_fds").is_some());
     pilot.reload(&config(new));
     until(|| metric(new, "process_open_fds").is_some() && metric(old, "process_open_fds").is_none());

@@ -329,8 +329,9 @@ fn instance(text: &[u8]) -> Result<Option<Instance>, InstancesError> {
     let Some(service) = entry.service else { return Ok(None) };
     let node = entry.node.map(|node| node.address).unwrap_or_default();
     let address = if service.address.0.is_empty() { node } else { service.address };
-    let port = u16::try_from(service.port.unwrap_or(0)).map_err(|_| InstancesError::NotAList)?;
-    Ok(Instance::of(&address.0, port))
+    // Consul takes any number for a port. Nobody reaches such an instance, but the others are there.
+    let port = u16::try_from(service.port.unwrap_or(0)).ok();
+    Ok(port.and_then(|port| Instance::of(&address.0, port)))
 }
 
 #[cfg(test)]
@@ -416,7 +417,8 @@ mod tests {
     const ANSWER: &str = r#" [ {"Node": {"Address": "10.0.0.9", "Meta": {"x": "}]\"\\"}},
         "Service": {"ID": "a", "Address": "10.0.0.1", "Port": 80, "Tags": ["{", "\\"]}, "Checks": [{"Output": "[\"]"}]},
         {"Node": {"Address": "10.0.0.9"}, "Service": {"Address": "", "Port": 81}},
-        {"Node": null, "Service": {"Address": "\u0066e80::1", "Port": null}}, {"Service": null}, {"x": 1} ]
+        {"Node": null, "Service": {"Address": "\u0066e80::1", "Port": null}}, {"Service": null}, {"x": 1},
+        {"Service": {"Address": "10.0.0.3", "Port": 70000}} ]
 "#;
 
     fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Instance>, InstancesError> {
@@ -440,9 +442,7 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_refused_and_never_panics() {
-        for text in
-            ["", "null", "{}", "[", "[{}", "[{]}", "[] x", "[1]", r#"[{"Service": {"Port": 70000}}]"#, "[}", "oops"]
-        {
+        for text in ["", "null", "{}", "[", "[{}", "[{]}", "[] x", "[1]", "[}", "oops"] {
             assert!(read([text.as_bytes()]).is_err(), "{text}");
         }
         for end in 0..ANSWER.trim_end().len() {

@@ -84,8 +84,7 @@ pub fn lower<'a>(
         wait_timeout,
         restarts: restarts(&scope, raw.restarts, &start, written.each, reader),
         timeout: timeout(&scope, raw.timeout, &start, reader),
-        // 3.8: 0 is the same as none.
-        stop_timeout: reader.duration(&scope, raw.stop_timeout, Duration::ZERO).filter(|wait| !wait.is_zero()),
+        stop_timeout: reader.limit(&scope, raw.stop_timeout),
         backoff: backoff(&scope, raw.backoff, reader),
         not_started: None,
         main,
@@ -153,8 +152,7 @@ fn start<'a>(
     let once = reader.string(&scope, raw.once);
     let each = reader.string(&scope, raw.each);
     let interval = reader.string(&scope, raw.interval);
-    // 3.8: 0 is the same as none.
-    let wait = reader.duration(&scope, raw.timeout, Duration::ZERO).filter(|wait| !wait.is_zero());
+    let wait = reader.limit(&scope, raw.timeout);
     written.each = each.is_some();
     written.merges = reader.boolean(&scope, raw.merge).unwrap_or(false);
     if written.merges && each.is_none() {

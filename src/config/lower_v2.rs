@@ -177,11 +177,6 @@ fn service_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<
     name
 }
 
-/// The `timeout` of what has none unless it is told: 0 is none, too.
-fn limit(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Duration> {
-    reader.duration(scope, field, Duration::ZERO).filter(|limit| !limit.is_zero())
-}
-
 fn hook(scope: &Scope, field: Field<'_>, name: &str, reader: &mut Reader) -> Option<JobSpec> {
     Some(JobSpec {
         exec: Some(command(scope, field, reader)?),
@@ -278,7 +273,7 @@ fn services(
             reader.refuse(&scope, raw.port, PORT);
         }
         let (poll, ttl) = (reader.seconds(&scope, raw.poll), reader.seconds(&scope, raw.ttl));
-        let timeout = limit(&scope, raw.timeout, reader);
+        let timeout = reader.limit(&scope, raw.timeout);
         let exec = command(&scope, raw.health, reader);
         let tags = reader.one_or_more(&scope, raw.tags);
         let (enable_tag_override, deregister_critical_after) =
@@ -329,7 +324,7 @@ fn backends(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Reade
         let service = service_name(&unnamed, raw.name, reader);
         let poll = reader.seconds(&scope, raw.poll);
         let tag = reader.string(&scope, raw.tag);
-        let timeout = limit(&scope, raw.timeout, reader);
+        let timeout = reader.limit(&scope, raw.timeout);
         let exec = needed_command(&scope, raw.on_change, reader);
         let (Some(service), Some(interval), Some(exec)) = (service, poll, exec) else { continue };
         // Several may look for one name: with a tag each, or even without.
@@ -393,7 +388,7 @@ fn sensor(scope: &Scope, node: &Node, metrics: &mut Vec<MetricSpec>, reader: &mu
         discovery::MetricFields { parts: [raw.namespace, raw.subsystem, raw.name], help: raw.help, kind: raw.kind };
     let metric = discovery::metric(scope, fields, reader);
     let poll = reader.seconds(scope, raw.poll);
-    let timeout = limit(scope, raw.timeout, reader);
+    let timeout = reader.limit(scope, raw.timeout);
     let exec = needed_command(scope, raw.check, reader);
     let metric = metric?;
     let name = metric.full_name.clone();

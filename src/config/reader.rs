@@ -230,6 +230,11 @@ impl Reader {
         found
     }
 
+    /// A duration of which 0 is the same as none, as in 3.8 and in 2.7.
+    pub fn limit(&mut self, scope: &Scope, field: Field<'_>) -> Option<Duration> {
+        self.duration(scope, field, Duration::ZERO).filter(|limit| !limit.is_zero())
+    }
+
     /// One of several words.
     pub fn word<T: Copy>(&mut self, scope: &Scope, field: Field<'_>, text: &str, words: &[(&str, T)]) -> Option<T> {
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use containerpilot_actors::event::{Event, EventCode, Source};
-use containerpilot_actors::spec::{JobSpec, StartRule, WatchSpec};
+use containerpilot_actors::spec::{JobSpec, WatchSpec};
 
 use super::problem::nearest;
 use super::raw_v3::Field;
@@ -44,7 +44,7 @@ pub fn check(jobs: &[JobSpec], watches: &[WatchSpec], telemetry: bool, starts: &
     }
     let watch_names: HashSet<&str> = watches.iter().map(|watch| watch.name.as_str()).collect();
     for (job, start) in jobs.iter().zip(starts) {
-        if let Some(event) = event(job)
+        if let Some(event) = job.start.event()
             && start.has_event
             && let Some(says) = never_comes(event, &names, &watch_names)
         {
@@ -52,13 +52,6 @@ pub fn check(jobs: &[JobSpec], watches: &[WatchSpec], telemetry: bool, starts: &
         }
     }
     cycles(jobs, starts, reader);
-}
-
-fn event(job: &JobSpec) -> Option<&Event> {
-    match &job.start {
-        StartRule::Once(event) | StartRule::Each(event) => Some(event),
-        StartRule::Interval(_) | StartRule::Never => None,
-    }
 }
 
 fn never_comes(event: &Event, jobs: &HashSet<&str>, watches: &HashSet<&str>) -> Option<String> {
@@ -91,7 +84,7 @@ fn never_comes(event: &Event, jobs: &HashSet<&str>, watches: &HashSet<&str>) -> 
 fn cycles(jobs: &[JobSpec], starts: &[Start<'_>], reader: &mut Reader) {
     let indices: HashMap<&str, usize> = jobs.iter().enumerate().map(|(i, job)| (job.name.as_str(), i)).collect();
     let next = |job: usize| {
-        let event = event(&jobs[job])?;
+        let event = jobs[job].start.event()?;
         // A job that gives up its wait tells so without ever having run.
         let name = match &event.source {
             Source::Job(name) | Source::Check(name) if event.code != EventCode::TimerExpired => name,
@@ -132,7 +125,7 @@ fn cycles(jobs: &[JobSpec], starts: &[Start<'_>], reader: &mut Reader) {
 /// A job that gives up its wait stops, which starts those that wait for its stop.
 fn can_begin(cycle: &[usize], jobs: &[JobSpec]) -> bool {
     let waits_for_stop = |at: usize| {
-        event(&jobs[at]).is_some_and(|event| matches!(event.code, EventCode::Stopping | EventCode::Stopped))
+        jobs[at].start.event().is_some_and(|event| matches!(event.code, EventCode::Stopping | EventCode::Stopped))
     };
     cycle.iter().any(|at| waits_for_stop(*at)) && cycle.iter().any(|at| jobs[*at].wait_timeout.is_some())
 }

@@ -655,10 +655,7 @@ impl JobPolicy {
     }
 
     fn starts_at(&self, codes: &[EventCode]) -> bool {
-        match &self.start {
-            StartRule::Once(event) | StartRule::Each(event) => codes.contains(&event.code),
-            StartRule::Interval(_) | StartRule::Never => false,
-        }
+        self.start.event().is_some_and(|event| codes.contains(&event.code))
     }
 
     /// In a shutdown: what this job waits for will never come. It stops without running, and nobody is waited for,

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Event, EventCode, JobName, Source};
-use crate::spec::{CatalogSpec, JobSpec, OnReload, Spec, StartRule};
+use crate::spec::{CatalogSpec, JobSpec, OnReload, Spec};
 
 /// What becomes of what is in two configs, by name: jobs, and watches as `watch.NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -225,14 +225,11 @@ fn source(job: &JobSpec) -> Option<&JobName> {
 
 /// Jobs at the stop of others that leave, too, still do their work; but not those that wait for each other.
 fn in_stop_order(stopping: &[&JobSpec]) -> Vec<(JobName, bool)> {
-    let at_stop_of = |job: &JobSpec| match &job.start {
-        StartRule::Once(Event { code, source: Source::Job(name) })
-        | StartRule::Each(Event { code, source: Source::Job(name) })
-            if EventCode::OF_A_STOP.contains(code) =>
-        {
+    let at_stop_of = |job: &JobSpec| match job.start.event() {
+        Some(Event { code, source: Source::Job(name) }) if EventCode::OF_A_STOP.contains(code) => {
             stopping.iter().any(|other| other.name == *name).then(|| name.clone())
         }
-        StartRule::Once(_) | StartRule::Each(_) | StartRule::Interval(_) | StartRule::Never => None,
+        Some(_) | None => None,
     };
     let mut will_stop: BTreeSet<&JobName> = BTreeSet::new();
     let mut waiting: Vec<(&JobSpec, Option<JobName>)> = stopping.iter().map(|job| (*job, at_stop_of(job))).collect();

@@ -1,7 +1,7 @@
 //! What differs, who stops, and who starts when.
 
 use super::*;
-use crate::spec::WatchSpec;
+use crate::spec::{StartRule, WatchSpec};
 use crate::testing::{config, job, secs, shell};
 
 fn name(text: &str) -> JobName {

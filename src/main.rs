@@ -178,7 +178,8 @@ fn answered(query: &Query, socket: &Path) -> Result<u8, Failure> {
                 Some(name) => vec![find(status, name)?],
                 None => status.jobs,
             };
-            let ill: Vec<_> = jobs.iter().filter(|job| !job.is_well()).collect();
+            let is_well = if name.is_some() { views::Job::is_well } else { views::Job::is_well_among_all };
+            let ill: Vec<_> = jobs.iter().filter(|job| !is_well(job)).collect();
             for job in &ill {
                 print(io::stdout(), &format!("{}\n", job.explanation));
             }

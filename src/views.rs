@@ -19,6 +19,8 @@ pub struct Job {
     /// Its name.
     pub name: String,
     state: String,
+    main: bool,
+    required: bool,
     since_seconds: f64,
     pid: Option<i32>,
     restarts: u64,
@@ -110,10 +112,17 @@ impl Diff {
 impl Job {
     /// Whether a health check would be content with it.
     pub fn is_well(&self) -> bool {
-        match self.health.as_str() {
-            "healthy" | "maintenance" => true,
-            _ => !self.checked && self.state != "failed",
+        match (self.state.as_str(), self.health.as_str()) {
+            ("blocked" | "gave up", _) => false,
+            ("not needed", _) | (_, "healthy" | "maintenance") => true,
+            (_, _) => !self.checked && self.state != "failed",
         }
+    }
+
+    /// Whether a health check of everything would be content with it: one that can never start matters if all depends on it.
+    pub fn is_well_among_all(&self) -> bool {
+        let is_hopeless = matches!(self.state.as_str(), "blocked" | "gave up");
+        if is_hopeless { !self.main && !self.required } else { self.is_well() }
     }
 
     /// Whether it came up, or has ended well, after an order to start.

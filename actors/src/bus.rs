@@ -19,6 +19,8 @@ const MOST_ERRORS: usize = 1000;
 pub struct EventBus {
     log: Logger,
     subscribers: HashMap<Event, Vec<(Owner, Recipient<Event>)>>,
+    /// The events of each subscriber, so that it is found among thousands.
+    events: HashMap<Owner, Vec<Event>>,
     taps: Vec<(&'static [EventCode], Recipient<Event>)>,
     counts: HashMap<Event, u64>,
     errors: usize,
@@ -28,8 +30,8 @@ pub struct EventBus {
 impl EventBus {
     /// A bus without subscribers.
     pub fn new(log: Logger, guard: Option<PanicGuard>) -> Self {
-        let (subscribers, counts) = (HashMap::new(), HashMap::new());
-        Self { log, subscribers, taps: Vec::new(), counts, errors: 0, _guard: guard }
+        let (subscribers, events, counts) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { log, subscribers, events, taps: Vec::new(), counts, errors: 0, _guard: guard }
     }
 
     fn publish(&mut self, event: Event) {
@@ -46,6 +48,16 @@ impl EventBus {
             }
         }
         self.count(event);
+    }
+
+    fn unsubscribe(&mut self, gone: &Owner) {
+        for event in self.events.remove(gone).into_iter().flatten() {
+            let Some(subscribers) = self.subscribers.get_mut(&event) else { continue };
+            subscribers.retain(|(subscriber, _)| subscriber != gone);
+            if subscribers.is_empty() {
+                self.subscribers.remove(&event);
+            }
+        }
     }
 
     fn count(&mut self, event: Event) {
@@ -78,16 +90,12 @@ impl Handler<BusCommand> for EventBus {
                 self.taps.push((codes, to));
             }
             BusCommand::Subscribe { subscriber, events, to } => {
-                for event in events {
-                    self.subscribers.entry(event).or_default().push((subscriber.clone(), to.clone()));
+                for event in &events {
+                    self.subscribers.entry(event.clone()).or_default().push((subscriber.clone(), to.clone()));
                 }
+                self.events.entry(subscriber).or_default().extend(events);
             }
-            BusCommand::Unsubscribe(gone) => {
-                self.subscribers.retain(|_, subscribers| {
-                    subscribers.retain(|(subscriber, _)| *subscriber != gone);
-                    !subscribers.is_empty()
-                });
-            }
+            BusCommand::Unsubscribe(gone) => self.unsubscribe(&gone),
         }
     }
 }

@@ -306,6 +306,14 @@ impl Exit {
         self == Self::Status(0)
     }
 
+    /// What a status that a shell reports says: above 128 it was a signal, if there is one of that number.
+    pub fn from_code(code: u8) -> Self {
+        match code.checked_sub(128) {
+            Some(signal @ 1..=64) => Self::Signal(i32::from(signal)),
+            Some(_) | None => Self::Status(code),
+        }
+    }
+
     /// The status as a shell reports it: 128 + n for a signal.
     pub fn code(self) -> u8 {
         match self {

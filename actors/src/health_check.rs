@@ -10,8 +10,8 @@ use slog::{Logger, error, o, warn};
 use crate::event::{Event, EventCode, Owner, RunEnd, RunId, Source};
 use crate::guard::PanicGuard;
 use crate::messages::{
-    BusCommand, CheckCommand, CheckReport, CheckStatus, CheckStatusQuery, GroupSignal, LastWords, Launch,
-    ReaperCommand, RunFact, RunReport,
+    BusCommand, CheckCommand, CheckReport, CheckStatus, CheckStatusQuery, FactQuery, GroupSignal, LastWords, Launch,
+    ReaperCommand, RunFact, RunReport, TellFact,
 };
 use crate::policy::health::{Action, CheckPolicy, Timer};
 use crate::policy::job::Checked;
@@ -54,7 +54,8 @@ impl HealthCheckActor {
     ) -> Self {
         let launch = |exec| {
             let (env, output) = (job.env.clone().into(), health.output.clone());
-            Arc::new(Launch { env, output, last_words: LastWords::OfAny, ..Launch::new(exec) })
+            let keeps_daemons = job.keeps_daemons;
+            Arc::new(Launch { env, output, keeps_daemons, last_words: LastWords::OfAny, ..Launch::new(exec) })
         };
         let owner = Owner::Check(job.name.clone());
         Self {
@@ -77,7 +78,10 @@ impl HealthCheckActor {
         for action in actions {
             match action {
                 Action::Spawn(run) => self.spawn(run, ctx),
-                Action::Terminate(run) => self.signal(run, GroupSignal::Terminate),
+                Action::Terminate(run) => {
+                    let owner = self.owner.clone();
+                    self.reaper.do_send(ReaperCommand::Stop { owner, run, whole_group: true });
+                }
                 Action::TimedOut(run) => {
                     let after = self.timeout.map(crate::duration::go_format).unwrap_or_default();
                     warn!(self.log, "{} timeout after {}", self.owner, after);
@@ -85,6 +89,7 @@ impl HealthCheckActor {
                 }
                 Action::Publish(end) => self.publish(&end),
                 Action::Tell(checked) => self.tell(checked),
+                Action::Arm(timer @ Timer::Run(_), after) => self.timers.arm_deadline(timer, after, ctx),
                 Action::Arm(timer, after) => self.timers.arm(timer, after, ctx),
                 Action::Disarm(timer) => self.timers.disarm(timer, ctx),
             }
@@ -162,7 +167,8 @@ impl Handler<RunReport> for HealthCheckActor {
                 let actions = self.policy.said(report.run, words);
                 self.perform(actions, ctx);
             }
-            RunFact::Printed(_) => {}
+            // The reaper ends what a check leaves behind.
+            RunFact::Printed(_) | RunFact::Remains { .. } | RunFact::Gone => {}
             RunFact::Ended(end) => {
                 if let Some(began) = self.began.take() {
                     self.seen.durations.record(began.elapsed().as_secs_f64());
@@ -182,11 +188,32 @@ impl Handler<CheckStatusQuery> for HealthCheckActor {
     }
 }
 
+/// How the last check ended already counts for a job that a reload has just started.
+impl Handler<TellFact> for HealthCheckActor {
+    type Result = ();
+
+    fn handle(&mut self, ask: TellFact, _ctx: &mut Self::Context) {
+        if self.policy.is_fact(ask.event.code) {
+            ask.to.do_send(ask.event);
+        }
+    }
+}
+
+impl Handler<FactQuery> for HealthCheckActor {
+    type Result = bool;
+
+    fn handle(&mut self, query: FactQuery, _ctx: &mut Self::Context) -> bool {
+        self.policy.is_fact(query.0)
+    }
+}
+
 impl Handler<TimerElapsed<Timer>> for HealthCheckActor {
     type Result = ();
 
     fn handle(&mut self, elapsed: TimerElapsed<Timer>, ctx: &mut Self::Context) {
-        self.timers.elapsed(elapsed.0);
+        if !self.timers.elapsed(elapsed.0, ctx) {
+            return;
+        }
         let actions = self.policy.elapsed(elapsed.0, timers::now());
         self.perform(actions, ctx);
     }

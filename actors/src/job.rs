@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use actix::clock::Instant;
 use actix::prelude::*;
-use slog::{Logger, debug, error, o, warn};
+use slog::{Logger, debug, error, info, o, warn};
 
 use crate::event::{Event, EventCode, Exit, JobName, Owner, RunEnd, RunId, Source};
 use crate::guard::PanicGuard;
 use crate::messages::{
-    BusCommand, CatalogCommand, CheckCommand, CheckReport, GroupSignal, JobCommand, JobFact, JobStatus, JobStatusQuery,
-    JobUpdate, Launch, MetricCommand, ReaperCommand, RunFact, RunReport,
+    BusCommand, CatalogCommand, CheckCommand, CheckReport, FactQuery, GroupSignal, JobCommand, JobFact, JobStatus,
+    JobStatusQuery, JobUpdate, Launch, MetricCommand, ReaperCommand, RunFact, RunReport, SourceLost, TellFact,
 };
-use crate::policy::job::{Action, Checked, JobPolicy, Surroundings, Timer};
+use crate::policy::job::{Action, Checked, JobPolicy, State, Surroundings, Timer};
 use crate::random::Random;
-use crate::spec::{JobSpec, Stdin};
-use crate::sys::TERMINATE;
+use crate::spec::{JobSpec, StartRule, Stdin};
 use crate::timers::{self, TimerElapsed, Timers};
 
 /// So many characters of what is no number are shown.
@@ -65,6 +64,12 @@ pub struct JobActor {
     began: Option<Instant>,
     last_check: Option<(Checked, Instant)>,
     since: Instant,
+    start: StartRule,
+    wait_timeout: Option<Duration>,
+    /// Why it is blocked or gave up.
+    why: Option<String>,
+    /// How many restarts there had been at the last start that was logged.
+    announced: Option<u64>,
     _guard: Option<PanicGuard>,
 }
 
@@ -85,8 +90,6 @@ impl JobActor {
                 prints_value: spec.metric.is_some(),
                 pid_variables: spec.pid_variables.clone(),
                 not_started: spec.not_started,
-                // It may have prepared everything by starting a daemon.
-                leaves_group: spec.init,
                 ..Launch::new(exec)
             })
         };
@@ -110,22 +113,44 @@ impl JobActor {
             began: None,
             last_check: None,
             since: Instant::now(),
+            start: spec.start.clone(),
+            wait_timeout: spec.wait_timeout,
+            why: None,
+            announced: None,
             _guard: guard,
         }
-    }
-
-    /// The events that this job has to be told of.
-    pub fn interests(&self) -> Vec<Event> {
-        self.policy.interests()
     }
 
     fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
         for action in actions {
             match action {
                 Action::Spawn(run) => self.spawn(run, ctx),
-                Action::Terminate(run) if self.term_process => self.signal_process(run, TERMINATE),
-                Action::Terminate(run) => self.signal(run, GroupSignal::Terminate),
+                Action::Terminate(run) => {
+                    let (owner, whole_group) = (Owner::Job(self.name.clone()), !self.term_process);
+                    self.neighbours.reaper.do_send(ReaperCommand::Stop { owner, run, whole_group });
+                }
+                Action::Overdue => warn!(self.log, "{} has not ended within its grace and is killed", self.name),
                 Action::Kill(run) => self.signal(run, GroupSignal::Kill),
+                Action::Abandon(_) => warn!(self.log, "{} has survived a KILL and is no longer waited for", self.name),
+                Action::EndRemainder(run, kill) => {
+                    let owner = Owner::Job(self.name.clone());
+                    self.neighbours.reaper.do_send(ReaperCommand::EndRemainder { owner, run, kill });
+                }
+                Action::KeepWriters => {
+                    let advice = "end it with exec or wait";
+                    warn!(self.log, "{} left processes that still write to its log; {}", self.name, advice);
+                }
+                Action::Released => self.neighbours.supervisor.do_send(JobFact::Released(self.name.clone())),
+                Action::Block(why) => {
+                    warn!(self.log, "{} can no longer start: {}", self.name, why);
+                    self.why = Some(why);
+                    self.neighbours.supervisor.do_send(JobFact::Blocked(self.name.clone()));
+                }
+                Action::GiveUp => {
+                    let why = self.gives_up();
+                    warn!(self.log, "{} gives up: {}", self.name, why);
+                    self.why = Some(why);
+                }
                 Action::TimedOut(run) => {
                     // 3.8: these words
                     let after = self.timeout.map(crate::duration::go_format).unwrap_or_default();
@@ -134,6 +159,9 @@ impl JobActor {
                 }
                 Action::Publish(code) => self.publish(Event::job(code, &self.name)),
                 Action::Fail(end) => self.tell_failure(&end),
+                Action::Arm(timer @ (Timer::Run(_) | Timer::Wait), after) => {
+                    self.timers.arm_deadline(timer, after, ctx)
+                }
                 Action::Arm(timer, after) => self.timers.arm(timer, after, ctx),
                 Action::Disarm(timer) => self.timers.disarm(timer, ctx),
                 Action::Check(control) => {
@@ -164,6 +192,45 @@ impl JobActor {
             debug!(self.log, "state changed"; "from" => ?before, "to" => ?after);
         }
         self.perform(actions, ctx);
+    }
+
+    /// Logs that a start event, or an order, has started it: not every restart, nor every tick of an interval.
+    fn announce(&mut self, pid: i32) {
+        let restarts = self.policy.restarted();
+        let is_routine = match self.announced.replace(restarts) {
+            Some(before) => before != restarts || matches!(self.start, StartRule::Interval(_)),
+            None => false,
+        };
+        if !is_routine && !self.is_plain() {
+            info!(self.log, "{} starts", self.name; "process" => pid);
+        }
+    }
+
+    /// What it has waited for in vain.
+    fn gives_up(&self) -> String {
+        let within = self.wait_timeout.map(crate::duration::go_format).unwrap_or_default();
+        let Some(Event { code, source }) = self.start.event() else {
+            return format!("nothing happened within {within}");
+        };
+        match code {
+            EventCode::StatusHealthy => format!("{source} was not healthy within {within}"),
+            EventCode::StatusUnhealthy => format!("{source} was not unhealthy within {within}"),
+            EventCode::StatusChanged => format!("{source} has not changed within {within}"),
+            EventCode::ExitSuccess => format!("{source} has not succeeded within {within}"),
+            EventCode::ExitFailed => format!("{source} has not failed within {within}"),
+            EventCode::Stopped | EventCode::Ended => format!("{source} has not stopped within {within}"),
+            EventCode::Stopping
+            | EventCode::Terminating
+            | EventCode::TimerExpired
+            | EventCode::EnterMaintenance
+            | EventCode::ExitMaintenance
+            | EventCode::Error
+            | EventCode::Quit
+            | EventCode::Metric
+            | EventCode::Startup
+            | EventCode::Shutdown
+            | EventCode::Signal => format!("{code} of {source} has not come within {within}"),
+        }
     }
 
     fn program(&self) -> String {
@@ -248,7 +315,10 @@ impl Handler<RunReport> for JobActor {
             RunFact::Started(pid) => {
                 self.pid = Some(pid);
                 self.began = Some(Instant::now());
+                self.announce(pid);
             }
+            RunFact::Remains { writes } => self.policy.remains(report.run, writes),
+            RunFact::Gone => self.ask(ctx, |policy| policy.gone(report.run, timers::now())),
             RunFact::Ended(end) => {
                 self.pid = None;
                 *self.ends.entry(end_word(&end)).or_default() += 1;
@@ -287,6 +357,10 @@ impl Handler<JobCommand> for JobActor {
             JobCommand::StandDown => policy.stand_down(),
             JobCommand::Stop => policy.stop(),
             JobCommand::Kill => policy.kill(),
+            JobCommand::SourceBack => {
+                policy.source_back();
+                Vec::new()
+            }
         });
     }
 }
@@ -318,6 +392,8 @@ impl Handler<JobStatusQuery> for JobActor {
             last_end,
             last_words: last_words.map(|(_, words)| words).unwrap_or_default(),
             since: self.since.elapsed(),
+            restarts: self.policy.restarted(),
+            why: self.why.clone().filter(|_| matches!(self.policy.state(), State::Blocked | State::GaveUp)),
         }
     }
 }
@@ -328,6 +404,33 @@ fn end_word(end: &RunEnd) -> String {
         RunEnd::Exited(Exit::Status(status)) => status.to_string(),
         RunEnd::Exited(exit @ Exit::Signal(_)) => exit.to_string(),
         RunEnd::NotStarted { .. } => "not started".to_owned(),
+    }
+}
+
+impl Handler<SourceLost> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, lost: SourceLost, ctx: &mut Self::Context) {
+        self.ask(ctx, |policy| policy.source_lost(lost.why, lost.needed));
+    }
+}
+
+/// What has happened already counts for a job that a reload has just started.
+impl Handler<TellFact> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, ask: TellFact, _ctx: &mut Self::Context) {
+        if self.policy.is_fact(ask.event.code) {
+            ask.to.do_send(ask.event);
+        }
+    }
+}
+
+impl Handler<FactQuery> for JobActor {
+    type Result = bool;
+
+    fn handle(&mut self, query: FactQuery, _ctx: &mut Self::Context) -> bool {
+        self.policy.is_fact(query.0)
     }
 }
 
@@ -367,7 +470,9 @@ impl Handler<TimerElapsed<Timer>> for JobActor {
     type Result = ();
 
     fn handle(&mut self, elapsed: TimerElapsed<Timer>, ctx: &mut Self::Context) {
-        self.timers.elapsed(elapsed.0);
+        if !self.timers.elapsed(elapsed.0, ctx) {
+            return;
+        }
         self.ask(ctx, |policy| policy.elapsed(elapsed.0, timers::now()));
     }
 }

@@ -24,6 +24,7 @@ pub mod output;
 pub mod overview;
 pub mod policy;
 pub mod process_stats;
+pub mod processes;
 pub mod random;
 mod reading;
 pub mod reaper;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::mpsc;
@@ -17,6 +17,7 @@ use crate::metrics::Histogram;
 use crate::policy::contact::Contact;
 use crate::policy::job::{CheckControl, Checked, Completion, Health, Report, State, Surroundings};
 use crate::policy::reload::Diff;
+use crate::policy::remainder::Grace;
 use crate::policy::service::Registration;
 use crate::policy::watch::Instance;
 use crate::spec::{ControlSpec, Exec, MetricSpec, OutputSpec, ServiceSpec, StartRule, Stdin};
@@ -75,8 +76,8 @@ pub struct Launch {
     pub pid_variables: Vec<OsString>,
     /// Its status if it cannot be started, if not a shell's.
     pub not_started: Option<u8>,
-    /// Whether what it leaves behind in its process group goes on.
-    pub leaves_group: bool,
+    /// Whether a check that ended may leave a daemon. Jobs decide that themselves.
+    pub keeps_daemons: bool,
 }
 
 impl Launch {
@@ -91,7 +92,7 @@ impl Launch {
             prints_value: false,
             pid_variables: Vec::new(),
             not_started: None,
-            leaves_group: false,
+            keeps_daemons: false,
         }
     }
 }
@@ -120,6 +121,28 @@ pub enum ReaperCommand {
         /// Who is told how it goes.
         report: Recipient<RunReport>,
     },
+    /// The stop's TERM to a run.
+    Stop {
+        /// Whose.
+        owner: Owner,
+        /// Which run of the owner.
+        run: RunId,
+        /// Whether it is for the whole process group, rather than for the leader alone.
+        whole_group: bool,
+    },
+    /// What a run has left behind ends, each process with one TERM; `RunFact::Gone` follows.
+    EndRemainder {
+        /// Whose.
+        owner: Owner,
+        /// Which run of the owner.
+        run: RunId,
+        /// Whether with a KILL at once.
+        kill: bool,
+    },
+    /// How much time stops grant from now on.
+    Grant(Grace),
+    /// Everything is about to stop: escapees end with their jobs, whatever `termGroup` says.
+    Closing,
     /// A signal to the whole process group of a run.
     SignalGroup {
         /// Whose.
@@ -142,13 +165,15 @@ pub enum ReaperCommand {
     PutEnv(Vec<(OsString, Option<OsString>)>),
     /// An actor died: kill what it ran, and forget it.
     Disown(Owner),
+    /// An owner has stopped for good: what it has still at work, which has had its TERM, ends without a report.
+    Forget(Owner),
     /// Children may have ended.
     Reap,
-    /// Kill everything that is left, and say when it is gone.
+    /// All jobs have stopped: everything that is left below us ends, and is reported when it is gone.
     EndAll {
-        /// How long health checks at work, which have got their TERM, may take to end.
-        grace: Duration,
-        /// Who is told.
+        /// When the stop began.
+        since: Instant,
+        /// Gets the report.
         done: Recipient<AllEnded>,
     },
 }
@@ -179,8 +204,15 @@ pub struct RunReport {
 pub enum RunFact {
     /// Its process runs under this pid.
     Started(i32),
+    /// Its process has ended and leaves others behind; its end follows.
+    Remains {
+        /// Whether they hold the job's stdout or stderr.
+        writes: bool,
+    },
     /// It is over.
     Ended(RunEnd),
+    /// Nothing is left of it any more.
+    Gone,
     /// The last that it wrote; comes about when its end does.
     Said(String),
     /// What it printed, if that is a value; comes before its end.
@@ -215,7 +247,34 @@ pub enum JobCommand {
     PassOn(i32),
     /// Begin nothing new: the stop comes when the other jobs have stopped.
     Linger,
+    /// What it waits for may happen again.
+    SourceBack,
 }
+
+/// What a waiting job waits for can no longer happen.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct SourceLost {
+    /// Why, for people.
+    pub why: String,
+    /// Whether the job is worth nothing without it.
+    pub needed: bool,
+}
+
+/// Sends this event to a job that has just been started, if it is a fact that stands.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct TellFact {
+    /// An event of the one that is asked.
+    pub event: Event,
+    /// Gets it.
+    pub to: Recipient<Event>,
+}
+
+/// Whether an event of this code is a fact that stands.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "bool")]
+pub struct FactQuery(pub EventCode);
 
 /// A health check has found something.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
@@ -235,14 +294,21 @@ pub enum JobFact {
     StandingBy(JobName),
     /// It has stopped for good; its `stopped` follows.
     Completed(JobName, Completion),
+    /// What it had left behind when it stopped is gone.
+    Released(JobName),
+    /// What it waits for can no longer happen.
+    Blocked(JobName),
 }
 
 /// What the supervisor hears from outside.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub enum SupervisorCommand {
-    /// SIGTERM, SIGINT.
-    ShutDown,
+    /// A signal asks for the end of everything.
+    ShutDown {
+        /// Its name, for the log.
+        signal: &'static str,
+    },
     /// Enter maintenance, or leave it.
     Maintenance(bool),
     /// Enter maintenance, or leave it if we are in it.
@@ -460,6 +526,10 @@ pub struct JobStatus {
     pub last_words: String,
     /// How long it has been in its state.
     pub since: Duration,
+    /// How often it was restarted after an end of its own.
+    pub restarts: u64,
+    /// Why it is blocked or gave up, if so.
+    pub why: Option<String>,
 }
 
 /// What a health check has seen.
@@ -527,6 +597,8 @@ pub struct JobEntry {
     pub start: StartRule,
     /// Whether its end ends everything.
     pub main: bool,
+    /// Whether its failure ends everything.
+    pub required: bool,
     /// Whether its output goes to ours as it is.
     pub raw: bool,
     /// Whether it is checked.

@@ -123,6 +123,9 @@ impl JobReport {
     pub fn state(&self) -> &'static str {
         match self.status.as_ref().map(|status| status.state) {
             Some(State::Waiting) => "waiting",
+            Some(State::Blocked) => "blocked",
+            Some(State::NotNeeded) => "not needed",
+            Some(State::GaveUp) => "gave up",
             Some(State::Running(_)) => "running",
             Some(State::Pausing) => "pausing",
             Some(State::Idle) => "idle",

@@ -2,14 +2,14 @@
 //!
 //! Spawning and reaping happen on one thread, in one actor, so no exit can be missed or taken for another's.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use slog::{Logger, debug, warn};
@@ -18,15 +18,21 @@ use tokio::sync::oneshot;
 use crate::event::{Owner, RunEnd, RunId};
 use crate::guard::PanicGuard;
 use crate::messages::{AllEnded, GroupSignal, LastWords, Launch, ReaperCommand, RunFact, RunReport};
-use crate::output::{Asked, Captured, Pump, Stream};
+use crate::output::{Asked as Asking, Captured, Pump, Stream};
+use crate::policy::remainder::{Action, Grace, Left, Process, Remainder};
+use crate::processes::{self, ProcessTable};
 use crate::reading;
-use crate::spec::Stdin;
-use crate::sys::{self, Children, Errno, Streams};
+use crate::spec::{Spec, Stdin};
+use crate::sys::{self, Children, Ended, Errno, Streams};
+use crate::timers;
 
-/// How often the processes below us are looked for again while some of them survive their SIGKILL.
-const SWEEP: Duration = Duration::from_millis(20);
-/// How many times: one in an uninterruptible sleep must not keep us for ever.
-const SWEEPS: u32 = 100;
+/// How often it is looked again what is left of runs that are to end. SIGCHLD tells of most ends, but not of those of processes
+/// whose parent lives.
+const LOOK: Duration = Duration::from_millis(25);
+/// The same of a remainder that may go on.
+const LOOK_AT_KEPT: Duration = Duration::from_secs(5);
+/// How many children are reaped in one turn: whatever floods us with orphans must not keep everything else waiting.
+const REAPED_AT_ONCE: usize = 512;
 /// So many runs of one owner may come before the pump has looked at any of them. The reader of the log stands still then,
 /// and each run leaves two pipes behind that nobody empties: without an end to that, there are no descriptors left.
 const MOST_UNREAD: usize = 64;
@@ -34,6 +40,9 @@ const MOST_UNREAD: usize = 64;
 const MOST_UNREAD_CHECKS: usize = 8;
 /// How soon it is looked again whether the log is read.
 const READ_AGAIN: Duration = Duration::from_millis(100);
+
+/// How many processes that have had a TERM are remembered before it is looked which of them have ended.
+const REACHED: usize = 1024;
 
 /// The environment of children: each variable as `NAME=value`, by name.
 #[derive(Debug, Default)]
@@ -115,6 +124,91 @@ struct Running {
     captured: bool,
     /// Reads what it prints, and reports its end after that.
     reading: Option<oneshot::Sender<RunReport>>,
+    /// The pipes that were made for it.
+    pipes: BTreeSet<u64>,
+    /// The stop's TERM, once it has been sent.
+    asked: Option<Asked>,
+    /// Whether its group has had a KILL.
+    killed: bool,
+    /// Whether its owner is not there any more.
+    is_forgotten: bool,
+}
+
+/// The TERM that began a stop.
+#[derive(Debug)]
+struct Asked {
+    at: Instant,
+    /// The same in the kernel's ticks.
+    ticks: u64,
+    reached: BTreeSet<Process>,
+    escapees: BTreeSet<Process>,
+    whole_group: bool,
+}
+
+/// What a run has left behind.
+#[derive(Debug)]
+struct Remaining {
+    owner: Owner,
+    run: RunId,
+    group: i32,
+    escapees: BTreeSet<Process>,
+    /// Those of the group that the last look found.
+    known: Vec<Process>,
+    policy: Remainder,
+    /// Gets `Gone`; nobody does once the owner is forgotten.
+    report: Option<Recipient<RunReport>>,
+}
+
+impl Remaining {
+    /// What is left of it now. All processes are listed only once those that are known have ended.
+    fn look(&mut self, table: &mut Listing) -> Left {
+        if sys::group_exists(self.group) {
+            self.known.retain(|process| processes::is_alive(*process));
+            if self.known.is_empty() {
+                self.known = table.group(self.group);
+            }
+        } else {
+            self.known.clear();
+        }
+        self.escapees.retain(|process| processes::is_alive(*process));
+        Left { group: self.known.clone(), escapees: self.escapees.iter().copied().collect() }
+    }
+}
+
+/// All processes, listed when first needed in a turn.
+#[derive(Debug, Default)]
+struct Listing(Option<ProcessTable>);
+
+impl Listing {
+    fn table(&mut self) -> Option<&ProcessTable> {
+        if self.0.is_none() {
+            self.0 = ProcessTable::read().ok();
+        }
+        self.0.as_ref()
+    }
+
+    /// The members of a group that exists. Without `/proc` it is one of unknown members.
+    fn group(&mut self, group: i32) -> Vec<Process> {
+        match self.table() {
+            Some(table) => table.group(group),
+            None => vec![Process { pid: -group, started: 0 }],
+        }
+    }
+}
+
+/// A process that has been started.
+struct Spawned {
+    pid: i32,
+    /// Where to read the value that it prints, if it does.
+    value: Option<OwnedFd>,
+    /// The pipes that were made for it.
+    pipes: BTreeSet<u64>,
+}
+
+impl Spawned {
+    fn unread(pid: i32) -> Self {
+        Self { pid, value: None, pipes: BTreeSet::new() }
+    }
 }
 
 /// A run that is to begin.
@@ -149,10 +243,8 @@ impl Unread {
 #[derive(Debug)]
 struct Ending {
     done: Recipient<AllEnded>,
-    /// Whether health checks may still end by themselves.
-    is_patient: bool,
-    /// How often what is left has been killed.
-    sweeps: u32,
+    /// Every process below us.
+    policy: Remainder,
 }
 
 /// See the module.
@@ -163,6 +255,19 @@ pub struct Reaper {
     pump: Pump,
     by_pid: HashMap<i32, Running>,
     pids: HashMap<(Owner, RunId), i32>,
+    remaining: HashMap<(Owner, RunId), Remaining>,
+    /// Of owners that are forgotten: they end, and nobody is told.
+    forgotten: Vec<Remaining>,
+    /// The next look at what is left, and how soon after the last one it comes.
+    looking: Option<(SpawnHandle, Duration)>,
+    grace: Grace,
+    closing: bool,
+    /// Those below us that have had the TERM of a stop, and may live.
+    reached: BTreeSet<Process>,
+    /// How many there may be before those that have ended are taken out.
+    reached_limit: usize,
+    /// The last list of all processes made for a TERM, and until when it serves: a shutdown sends many at once.
+    listing: Option<(Instant, Listing)>,
     unread: HashMap<Owner, Unread>,
     /// Runs of jobs that begin once the log is read.
     held_back: VecDeque<Start>,
@@ -174,9 +279,26 @@ pub struct Reaper {
 impl Reaper {
     /// No process yet. `nothing` is /dev/null, the stdin of every child.
     pub fn new(environment: Environment, nothing: File, pump: Pump, log: Logger, guard: Option<PanicGuard>) -> Self {
-        let (by_pid, pids) = (HashMap::new(), HashMap::new());
-        let (unread, held_back) = (HashMap::new(), VecDeque::new());
-        Self { environment, nothing, pump, by_pid, pids, unread, held_back, ending: None, log, _guard: guard }
+        Self {
+            environment,
+            nothing,
+            pump,
+            by_pid: HashMap::new(),
+            pids: HashMap::new(),
+            remaining: HashMap::new(),
+            forgotten: Vec::new(),
+            looking: None,
+            grace: Grace::Term(Spec::STOP_TIMEOUT),
+            closing: false,
+            reached: BTreeSet::new(),
+            reached_limit: REACHED,
+            listing: None,
+            unread: HashMap::new(),
+            held_back: VecDeque::new(),
+            ending: None,
+            log,
+            _guard: guard,
+        }
     }
 
     fn start(&mut self, start: Start, ctx: &mut Context<Self>) {
@@ -184,7 +306,7 @@ impl Reaper {
         if start.launch.output.raw || start.launch.prints_value || !unread.is_full(&start.owner) {
             unread.told = false;
             let token = unread.token.clone();
-            return self.spawn(start, Some(token));
+            return self.spawn(start, Some(token), ctx);
         }
         let is_news = !std::mem::replace(&mut unread.told, true);
         match &start.owner {
@@ -202,7 +324,7 @@ impl Reaper {
                 if is_news {
                     warn!(self.log, "the output of {} is lost until the log is read", start.owner);
                 }
-                self.spawn(start, None);
+                self.spawn(start, None, ctx);
             }
         }
     }
@@ -224,11 +346,12 @@ impl Reaper {
     }
 
     /// With a token its output is read, unless it is raw.
-    fn spawn(&mut self, start: Start, token: Option<Arc<()>>) {
+    fn spawn(&mut self, start: Start, token: Option<Arc<()>>, ctx: &mut Context<Self>) {
         let Start { owner, run, launch, report } = start;
         let captured = !launch.output.raw && !launch.prints_value && token.is_some();
+        self.end_earlier_check(&owner, ctx);
         match self.try_spawn(&owner, run, &launch, token) {
-            Ok((pid, value)) => {
+            Ok(Spawned { pid, value, pipes }) => {
                 debug!(self.log, "process started"; "owner" => %owner, "run" => run.0, "process" => pid);
                 for variable in &launch.pid_variables {
                     self.environment.put(variable.clone(), Some(pid.to_string().into()));
@@ -236,7 +359,18 @@ impl Reaper {
                 self.pids.insert((owner.clone(), run), pid);
                 let reading = value.map(|value| reading::start(value, run, report.clone()));
                 report.do_send(RunReport { run, fact: RunFact::Started(pid) });
-                let running = Running { owner, run, launch, report, captured, reading };
+                let running = Running {
+                    owner,
+                    run,
+                    launch,
+                    report,
+                    captured,
+                    reading,
+                    pipes,
+                    asked: None,
+                    killed: false,
+                    is_forgotten: false,
+                };
                 self.by_pid.insert(pid, running);
             }
             Err(error) => {
@@ -247,14 +381,13 @@ impl Reaper {
         }
     }
 
-    /// The pid, and where to read the value that it prints, if it does.
     fn try_spawn(
         &self,
         owner: &Owner,
         run: RunId,
         launch: &Launch,
         token: Option<Arc<()>>,
-    ) -> Result<(i32, Option<OwnedFd>), SpawnError> {
+    ) -> Result<Spawned, SpawnError> {
         let shown = || launch.exec.program.to_string_lossy().into_owned();
         let refused = |errno| SpawnError::Refused { program: shown(), errno };
         let c_string = |text: &OsString| CString::new(text.as_bytes()).map_err(|_| SpawnError::Nul(shown()));
@@ -271,41 +404,126 @@ impl Reaper {
         let stdin = (launch.stdin == Stdin::Empty).then(|| self.nothing.as_fd());
         if launch.output.raw {
             let streams = Streams { stdin, stdout: None, stderr: None };
-            return sys::spawn(&program, &args, &env, &streams).map(|pid| (pid, None)).map_err(refused);
+            return sys::spawn(&program, &args, &env, &streams).map(Spawned::unread).map_err(refused);
         }
         let Some(token) = token else {
             let refused_open = |cause: io::Error| refused(Errno::from_raw(cause.raw_os_error().unwrap_or_default()));
             let nowhere = OpenOptions::new().write(true).open("/dev/null").map_err(refused_open)?;
             let stdout = Some(nowhere.as_fd());
             let streams = Streams { stdin, stdout, stderr: stdout };
-            return sys::spawn(&program, &args, &env, &streams).map(|pid| (pid, None)).map_err(refused);
+            return sys::spawn(&program, &args, &env, &streams).map(Spawned::unread).map_err(refused);
         };
         let (stdout, child_stdout) = sys::output_pipe().map_err(refused)?;
         if launch.prints_value {
             let streams = Streams { stdin, stdout: Some(child_stdout.as_fd()), stderr: None };
             let pid = sys::spawn(&program, &args, &env, &streams).map_err(refused)?;
-            return Ok((pid, Some(stdout)));
+            return Ok(Spawned { value: Some(stdout), ..Spawned::unread(pid) });
         }
         let (stderr, child_stderr) = sys::output_pipe().map_err(refused)?;
         let streams = Streams { stdin, stdout: Some(child_stdout.as_fd()), stderr: Some(child_stderr.as_fd()) };
         let pid = sys::spawn(&program, &args, &env, &streams).map_err(refused)?;
+        let pipes = [&stdout, &stderr].into_iter().filter_map(|pipe| sys::inode(pipe).ok()).collect();
         let output = launch.output.clone();
         let captured = Captured { owner: owner.clone(), run, pid, stdout, stderr, output, token };
         if let Err(errno) = self.pump.attach(captured) {
             warn!(self.log, "cannot read the output of {}: {}", owner, sys::describe(errno));
         }
-        Ok((pid, None))
+        Ok(Spawned { pid, value: None, pipes })
     }
 
-    fn signal(&self, owner: Owner, run: RunId, signal: GroupSignal) {
+    fn signal(&mut self, owner: Owner, run: RunId, signal: GroupSignal) {
         let number = match signal {
             GroupSignal::Terminate => sys::TERMINATE,
             GroupSignal::Kill => sys::KILL,
             GroupSignal::Number(number) => number,
         };
-        let Some(pid) = self.pids.get(&(owner, run)) else { return };
-        if let Err(errno) = sys::signal_group(*pid, number) {
-            warn!(self.log, "cannot signal a process group"; "process" => *pid, "signal" => number, "error" => sys::describe(errno));
+        let key = (owner, run);
+        let signalled = match (self.pids.get(&key), self.remaining.get(&key)) {
+            (Some(pid), _) => {
+                if let (Some(running), sys::KILL) = (self.by_pid.get_mut(pid), number) {
+                    running.killed = true;
+                }
+                sys::signal_run(*pid, number).map_err(|errno| (*pid, errno))
+            }
+            // Its leader has ended: what goes on is the job.
+            (None, Some(left)) if sys::group_exists(left.group) => {
+                sys::signal_group(left.group, number).map_err(|errno| (left.group, errno))
+            }
+            (None, _) => return,
+        };
+        if let Err((pid, errno)) = signalled {
+            warn!(self.log, "cannot signal a process group"; "process" => pid, "signal" => number, "error" => sys::describe(errno));
+        }
+        if number == sys::TERMINATE {
+            self.signal(key.0, key.1, GroupSignal::Number(sys::CONTINUE));
+        }
+    }
+
+    /// The stop's TERM. Whom it reaches is remembered, and who is below the leader, but in other groups.
+    fn stop(&mut self, owner: Owner, run: RunId, whole_group: bool, ctx: &mut Context<Self>) {
+        let Some(pid) = self.pids.get(&(owner.clone(), run)).copied() else { return };
+        let now = timers::now();
+        if self.by_pid.get(&pid).is_none_or(|running| running.asked.is_some()) {
+            return;
+        }
+        let mut reached = BTreeSet::new();
+        let mut escapees = BTreeSet::new();
+        if let Some(table) = self.listing(now) {
+            if whole_group {
+                reached.extend(table.group(pid));
+            }
+            let others = table.below(pid).into_iter().filter(|row| row.group != pid && row.process.pid != pid);
+            escapees.extend(others.map(|row| row.process));
+        }
+        let ticks = sys::ticks_since_boot();
+        self.remember(reached.iter().copied().filter(|process| process.pid != pid).collect());
+        if let Some(running) = self.by_pid.get_mut(&pid) {
+            running.asked = Some(Asked { at: now, ticks, reached, escapees, whole_group });
+        }
+        let send = if whole_group { sys::signal_run } else { sys::signal_process };
+        // A stopped process has to go on to act on it.
+        for signal in [sys::TERMINATE, sys::CONTINUE] {
+            if let Err(errno) = send(pid, signal) {
+                warn!(self.log, "cannot signal a process group"; "process" => pid, "signal" => signal, "error" => sys::describe(errno));
+            }
+        }
+        // Nobody waits for a check, so that its deadline is kept here.
+        if let (Owner::Check(_), Grace::Term(grace)) = (&owner, self.grace) {
+            ctx.run_later(grace, move |reaper, _| {
+                if reaper.by_pid.get(&pid).is_some_and(|running| running.run == run && running.owner == owner) {
+                    reaper.kill_leader(pid);
+                }
+            });
+        }
+    }
+
+    fn kill_leader(&mut self, pid: i32) {
+        if let Some(running) = self.by_pid.get_mut(&pid) {
+            running.killed = true;
+        }
+        if let Err(errno) = sys::signal_run(pid, sys::KILL) {
+            warn!(self.log, "cannot kill a process group"; "process" => pid, "error" => sys::describe(errno));
+        }
+    }
+
+    /// A list of all processes, just made. It serves a while, so that a shutdown of many jobs lists them a few times, not once each;
+    /// those that are forked meanwhile are told by the time of their start.
+    fn listing(&mut self, now: Instant) -> Option<&ProcessTable> {
+        if self.listing.as_ref().is_none_or(|(until, _)| now >= *until) {
+            let mut listing = Listing::default();
+            listing.table();
+            let took = timers::now().saturating_duration_since(now);
+            self.listing = Some((timers::now() + took * 10, listing));
+        }
+        self.listing.as_mut()?.1.table()
+    }
+
+    /// These have had a TERM.
+    fn remember(&mut self, processes: Vec<Process>) {
+        self.reached.extend(processes);
+        if self.reached.len() > self.reached_limit {
+            self.reached.retain(|process| processes::is_alive(*process));
+            self.reached_limit = REACHED.max(self.reached.len() * 2);
         }
     }
 
@@ -315,8 +533,12 @@ impl Reaper {
             // A shell's `fg` has given us the terminal.
             sys::put_into_foreground(pid);
         }
-        if let Err(errno) = sys::signal_process(pid, signal) {
-            warn!(self.log, "cannot signal a process"; "process" => pid, "signal" => signal, "error" => sys::describe(errno));
+        // A stopped process has to go on to act on a TERM.
+        let after = (signal == sys::TERMINATE).then_some(sys::CONTINUE);
+        for signal in [signal].into_iter().chain(after) {
+            if let Err(errno) = sys::signal_process(pid, signal) {
+                warn!(self.log, "cannot signal a process"; "process" => pid, "signal" => signal, "error" => sys::describe(errno));
+            }
         }
         // Nobody can stop PID 1.
         if sys::STOPS.contains(&signal) && self.is_job_control(pid) && std::process::id() != 1 {
@@ -360,47 +582,241 @@ impl Reaper {
         }
     }
 
-    /// SIGCHLD coalesces, so this goes on until nobody is left to reap.
-    fn reap_all(&mut self) -> Children {
-        loop {
-            let ended = match sys::next_ended() {
-                Children::Ended(ended) => ended,
-                none_ended @ (Children::Running | Children::None) => return none_ended,
+    /// SIGCHLD coalesces, so this goes on until there is nobody left to reap; of a flood in several turns.
+    fn reap_all(&mut self, ctx: &mut Context<Self>) {
+        let mut ended = Vec::new();
+        while let Children::Ended(child) = sys::next_ended() {
+            sys::reap(child.pid);
+            ended.push(child);
+            if ended.len() >= REAPED_AT_ONCE {
+                ctx.notify(ReaperCommand::Reap);
+                break;
+            }
+        }
+        if ended.is_empty() {
+            return;
+        }
+        let mut listing = Listing::default();
+        for child in ended {
+            self.ended(child, &mut listing, ctx);
+        }
+        self.look_at_ends(ctx);
+    }
+
+    /// A child has ended, and is reaped. While its group has members, the group's id cannot be anybody else's.
+    fn ended(&mut self, ended: Ended, listing: &mut Listing, ctx: &mut Context<Self>) {
+        let Some(mut running) = self.by_pid.remove(&ended.pid) else { return };
+        debug!(self.log, "process ended"; "owner" => %running.owner, "process" => ended.pid, "exit" => %ended.exit);
+        self.forget(&running, ended.pid);
+        let remains = self.take_remains(&mut running, ended.pid, listing, ctx);
+        let Running { owner, run, launch, report, captured, reading, .. } = running;
+        if captured {
+            let stream = match launch.last_words {
+                LastWords::OfAny => Some(None),
+                LastWords::OfFailure => (!ended.exit.is_success()).then_some(Some(Stream::Stderr)),
             };
-            let running = self.by_pid.remove(&ended.pid);
-            if running.as_ref().is_some_and(|running| !running.launch.leaves_group) {
-                // The zombie keeps the group's id from being given to somebody else until it is reaped.
-                if let Err(errno) = sys::signal_group(ended.pid, sys::TERMINATE) {
-                    debug!(self.log, "cannot end the rest of a group"; "process" => ended.pid, "error" => sys::describe(errno));
+            let report = report.clone();
+            match stream {
+                Some(stream) => self.pump.ended_and_said(owner, run, Asking { pid: ended.pid, stream, report }),
+                None => self.pump.ended(owner, run),
+            }
+        }
+        if let Some(writes) = remains {
+            report.do_send(RunReport { run, fact: RunFact::Remains { writes } });
+        }
+        let end = RunReport { run, fact: RunFact::Ended(RunEnd::Exited(ended.exit)) };
+        match reading {
+            // If it is gone, the one that waited for it is, too.
+            Some(reading) => drop(reading.send(end)),
+            None => report.do_send(end),
+        }
+    }
+
+    /// What the leader of a run leaves behind, if it does: whether that holds the job's pipes.
+    fn take_remains(
+        &mut self,
+        running: &mut Running,
+        group: i32,
+        listing: &mut Listing,
+        ctx: &mut Context<Self>,
+    ) -> Option<bool> {
+        let asked = running.asked.take();
+        // With `termGroup: false` only a shutdown concerns those in other groups.
+        let escapees = |asked: &Asked| asked.whole_group || self.closing;
+        let remembered = asked.as_ref().filter(|asked| escapees(asked)).map(|asked| asked.escapees.clone());
+        if remembered.as_ref().is_none_or(BTreeSet::is_empty) && !sys::group_exists(group) {
+            return None;
+        }
+        let now = timers::now();
+        let mut left = Remaining {
+            owner: running.owner.clone(),
+            run: running.run,
+            group,
+            escapees: remembered.unwrap_or_default(),
+            known: Vec::new(),
+            policy: Remainder::new(None, now),
+            report: Some(running.report.clone()),
+        };
+        let found = left.look(listing);
+        if found.is_empty() {
+            return None;
+        }
+        let asked = asked.map(|asked| {
+            let mut reached = asked.reached;
+            // Forked after the list was made, but before the TERM.
+            let in_between = found.group.iter().filter(|process| asked.whole_group && process.started < asked.ticks);
+            reached.extend(in_between);
+            (asked.at, reached)
+        });
+        left.policy = Remainder::new(asked, now);
+        if running.killed {
+            left.policy.killed(now);
+        }
+        let writes = found.group.iter().any(|process| processes::has_open(process.pid, &running.pipes));
+        debug!(self.log, "process leaves others behind"; "owner" => %left.owner, "count" => found.group.len(), "escapees" => found.escapees.len());
+        let is_of_check = matches!(left.owner, Owner::Check(_));
+        if running.is_forgotten || (is_of_check && !running.launch.keeps_daemons) {
+            left.report = None;
+            let actions = left.policy.end(self.grace, &found, now);
+            if !self.perform(actions, &left) {
+                self.forgotten.push(left);
+            }
+        } else {
+            self.remaining.insert((left.owner.clone(), left.run), left);
+        }
+        self.keep_looking(ctx);
+        Some(writes)
+    }
+
+    /// A daemon that a check has left ends with its next run, which does not wait for that.
+    fn end_earlier_check(&mut self, owner: &Owner, ctx: &mut Context<Self>) {
+        if self.remaining.is_empty() || !matches!(owner, Owner::Check(_)) {
+            return;
+        }
+        let earlier: Vec<_> = self.remaining.keys().filter(|(whose, _)| whose == owner).cloned().collect();
+        for key in earlier {
+            self.end_remainder(&key, false, ctx);
+        }
+    }
+
+    fn end_remainder(&mut self, key: &(Owner, RunId), kill: bool, ctx: &mut Context<Self>) {
+        let Some(mut left) = self.remaining.remove(key) else { return };
+        let now = timers::now();
+        let found = left.look(&mut Listing::default());
+        let grace = if kill { Grace::KillAtOnce } else { self.grace };
+        let actions = if kill { left.policy.kill(&found, now) } else { left.policy.end(grace, &found, now) };
+        if !self.perform(actions, &left) {
+            self.remaining.insert(key.clone(), left);
+            self.keep_looking(ctx);
+        }
+    }
+
+    /// Whether nothing is left by now.
+    fn perform(&mut self, actions: Vec<Action>, of: &Remaining) -> bool {
+        let mut is_gone = false;
+        for action in actions {
+            match action {
+                Action::Terminate(processes) => self.terminate(processes),
+                Action::Kill(processes) => {
+                    // All at once, so that none forks while the others are killed.
+                    if sys::group_exists(of.group) && processes.iter().any(|process| of.known.contains(process)) {
+                        self.warn_of(sys::signal_group(of.group, sys::KILL), of.group);
+                    }
+                    self.kill(&processes);
+                }
+                Action::Gone { survivors } => {
+                    is_gone = true;
+                    if !survivors.is_empty() {
+                        let pids: Vec<String> = survivors.iter().map(|process| process.pid.to_string()).collect();
+                        warn!(self.log, "{} leaves processes that survive a KILL", of.owner; "processes" => pids.join(","));
+                    }
+                    if let Some(report) = &of.report {
+                        report.do_send(RunReport { run: of.run, fact: RunFact::Gone });
+                    }
                 }
             }
-            sys::reap(ended.pid);
-            let Some(running) = running else { continue };
-            debug!(self.log, "process ended"; "owner" => %running.owner, "process" => ended.pid, "exit" => %ended.exit);
-            self.forget(&running, ended.pid);
-            let Running { owner, run, launch, report, captured, reading } = running;
-            if captured {
-                let stream = match launch.last_words {
-                    LastWords::OfAny => Some(None),
-                    LastWords::OfFailure => (!ended.exit.is_success()).then_some(Some(Stream::Stderr)),
-                };
-                let report = report.clone();
-                match stream {
-                    Some(stream) => self.pump.ended_and_said(owner, run, Asked { pid: ended.pid, stream, report }),
-                    None => self.pump.ended(owner, run),
-                }
+        }
+        is_gone
+    }
+
+    fn terminate(&mut self, processes: Vec<Process>) {
+        for process in &processes {
+            self.warn_of(sys::signal_exactly(*process, &[sys::TERMINATE, sys::CONTINUE]), process.pid);
+        }
+        self.remember(processes);
+    }
+
+    fn kill(&self, processes: &[Process]) {
+        for process in processes {
+            self.warn_of(sys::signal_exactly(*process, &[sys::KILL]), process.pid);
+        }
+    }
+
+    fn warn_of(&self, signalled: Result<(), Errno>, pid: i32) {
+        if let Err(errno) = signalled {
+            debug!(self.log, "cannot signal a process"; "process" => pid, "error" => sys::describe(errno));
+        }
+    }
+
+    /// Looks at what is left from now on, until nothing is: often if some of it has a deadline.
+    fn keep_looking(&mut self, ctx: &mut Context<Self>) {
+        let ends = self.remaining.values().chain(&self.forgotten).any(|left| left.policy.is_ending());
+        let pace = match (ends, self.remaining.is_empty()) {
+            (true, _) => Some(LOOK),
+            (false, false) => Some(LOOK_AT_KEPT),
+            (false, true) => None,
+        };
+        if self.looking.is_some_and(|(_, at)| pace.is_some_and(|pace| at <= pace)) {
+            return;
+        }
+        if let Some((slower, _)) = self.looking.take() {
+            ctx.cancel_future(slower);
+        }
+        self.looking = pace.map(|pace| {
+            let look = |reaper: &mut Self, ctx: &mut Context<Self>| {
+                reaper.looking = None;
+                reaper.look(|_| true);
+                reaper.keep_looking(ctx);
+            };
+            (ctx.run_later(pace, look), pace)
+        });
+    }
+
+    /// A child has ended: a group without any member is gone. That costs one system call for each, and no list of processes.
+    fn look_at_ends(&mut self, ctx: &mut Context<Self>) {
+        if self.remaining.is_empty() && self.forgotten.is_empty() {
+            return;
+        }
+        self.look(|left| !sys::group_exists(left.group));
+        self.keep_looking(ctx);
+    }
+
+    fn look(&mut self, concerned: impl Fn(&Remaining) -> bool) {
+        let now = timers::now();
+        let mut listing = Listing::default();
+        let keys: Vec<_> =
+            self.remaining.iter().filter(|(_, left)| concerned(left)).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            let Some(mut left) = self.remaining.remove(&key) else { continue };
+            let found = left.look(&mut listing);
+            let actions = left.policy.looked(&found, now);
+            if !self.perform(actions, &left) {
+                self.remaining.insert(key, left);
             }
-            let end = RunReport { run, fact: RunFact::Ended(RunEnd::Exited(ended.exit)) };
-            match reading {
-                // If it is gone, so is whoever wanted to know.
-                Some(reading) => drop(reading.send(end)),
-                None => report.do_send(end),
+        }
+        for mut left in std::mem::take(&mut self.forgotten) {
+            let found = left.look(&mut listing);
+            let actions = left.policy.looked(&found, now);
+            if !self.perform(actions, &left) {
+                self.forgotten.push(left);
             }
         }
     }
 
     fn forget(&mut self, running: &Running, pid: i32) {
-        self.pids.remove(&(running.owner.clone(), running.run));
+        if !running.is_forgotten {
+            self.pids.remove(&(running.owner.clone(), running.run));
+        }
         for variable in &running.launch.pid_variables {
             // Two names can make one variable; the other one's process may still run.
             if self.environment.value(&variable.to_string_lossy()) == Some(pid.to_string().as_bytes()) {
@@ -413,49 +829,92 @@ impl Reaper {
     }
 
     /// Kills the runs of an owner whose actor is gone.
-    fn disown(&mut self, owner: &Owner) {
+    fn disown(&mut self, owner: &Owner, ctx: &mut Context<Self>) {
+        for pid in self.let_go(owner) {
+            self.kill_leader(pid);
+        }
+        for key in self.remaining_of(owner) {
+            self.end_remainder(&key, true, ctx);
+        }
+        self.orphan(owner, ctx);
+    }
+
+    /// The owner has stopped for good: a check that is still at work has had its TERM.
+    fn forget_owner(&mut self, owner: &Owner, ctx: &mut Context<Self>) {
+        self.let_go(owner);
+        self.orphan(owner, ctx);
+    }
+
+    /// From now on nobody knows the runs of this owner, which may begin to count anew.
+    fn let_go(&mut self, owner: &Owner) -> Vec<i32> {
         self.unread.remove(owner);
         self.held_back.retain(|start| start.owner != *owner);
         let runs: Vec<(RunId, i32)> =
             self.pids.iter().filter(|((whose, _), _)| whose == owner).map(|((_, run), pid)| (*run, *pid)).collect();
-        for (run, pid) in runs {
-            self.signal(owner.clone(), run, GroupSignal::Kill);
-            if let Some(running) = self.by_pid.remove(&pid) {
-                self.forget(&running, pid);
-                if running.captured {
-                    self.pump.ended(owner.clone(), run);
+        for (run, pid) in &runs {
+            self.pids.remove(&(owner.clone(), *run));
+            if let Some(running) = self.by_pid.get_mut(pid) {
+                running.is_forgotten = true;
+            }
+        }
+        runs.into_iter().map(|(_, pid)| pid).collect()
+    }
+
+    fn remaining_of(&self, owner: &Owner) -> Vec<(Owner, RunId)> {
+        self.remaining.keys().filter(|(whose, _)| whose == owner).cloned().collect()
+    }
+
+    fn orphan(&mut self, owner: &Owner, ctx: &mut Context<Self>) {
+        for key in self.remaining_of(owner) {
+            let left = self.remaining.remove(&key);
+            self.forgotten.extend(left.map(|left| Remaining { report: None, ..left }));
+        }
+        self.keep_looking(ctx);
+    }
+
+    /// All that is below us ends; looks again until it is gone.
+    fn end_all(&mut self, ctx: &mut Context<Self>) {
+        self.reap_all(ctx);
+        let found = Left { group: everybody_below(), escapees: Vec::new() };
+        let Some(mut ending) = self.ending.take() else { return };
+        let actions = ending.policy.looked(&found, timers::now());
+        self.perform_ending(ending, actions, ctx);
+    }
+
+    fn perform_ending(&mut self, ending: Ending, actions: Vec<Action>, ctx: &mut Context<Self>) {
+        for action in actions {
+            match action {
+                Action::Terminate(processes) => self.terminate(processes),
+                Action::Kill(processes) => {
+                    sys::signal_everybody(sys::KILL);
+                    self.kill(&processes);
+                }
+                Action::Gone { survivors } => {
+                    if !survivors.is_empty() {
+                        warn!(self.log, "some processes cannot be killed"; "count" => survivors.len());
+                    }
+                    ending.done.do_send(AllEnded);
+                    return;
                 }
             }
         }
-    }
-
-    /// Health checks at work need not be waited for, or not any more: everything else is killed.
-    fn sweep_after_checks(&mut self, grace_is_over: bool, ctx: &mut Context<Self>) {
-        let has_checks = self.by_pid.values().any(|running| matches!(running.owner, Owner::Check(_)));
-        let Some(ending) = self.ending.as_mut().filter(|ending| ending.is_patient) else { return };
-        if grace_is_over || !has_checks {
-            ending.is_patient = false;
-            self.sweep(ctx);
-        }
-    }
-
-    /// Kills whatever is left below us, until nothing is, or it is time to give up.
-    fn sweep(&mut self, ctx: &mut Context<Self>) {
-        let children = self.reap_all();
-        let Some(ending) = &mut self.ending else { return };
-        ending.sweeps += 1;
-        if children == Children::None || ending.sweeps > SWEEPS {
-            if children != Children::None {
-                warn!(self.log, "some processes cannot be killed");
-            }
-            ending.done.do_send(AllEnded);
-            self.ending = None;
-            return;
-        }
-        sys::kill_descendants();
-        ctx.run_later(SWEEP, Self::sweep);
+        self.ending = Some(ending);
+        ctx.run_later(LOOK, Self::end_all);
     }
 }
+
+/// Every process that is left below us. Without `/proc` they cannot be told apart.
+fn everybody_below() -> Vec<Process> {
+    let us = i32::try_from(std::process::id()).unwrap_or(1);
+    match ProcessTable::read() {
+        Ok(table) => table.below(us).into_iter().map(|row| row.process).collect(),
+        Err(_) if sys::next_ended() == Children::None => Vec::new(),
+        Err(_) => vec![EVERYBODY],
+    }
+}
+
+/// All processes below us, if they cannot be listed.
+const EVERYBODY: Process = Process { pid: -1, started: 0 };
 
 impl Actor for Reaper {
     type Context = Context<Self>;
@@ -481,25 +940,39 @@ impl Handler<ReaperCommand> for Reaper {
                 }
                 self.signal_process(owner, run, signal);
             }
+            ReaperCommand::Stop { owner, run, whole_group } => {
+                self.call_off(&owner, run);
+                self.stop(owner, run, whole_group, ctx);
+            }
+            ReaperCommand::EndRemainder { owner, run, kill } => self.end_remainder(&(owner, run), kill, ctx),
+            ReaperCommand::Grant(grace) => self.grace = grace,
+            ReaperCommand::Closing => self.closing = true,
             ReaperCommand::PutEnv(changes) => {
                 for (name, value) in changes {
                     self.environment.put(name, value);
                 }
             }
-            ReaperCommand::Disown(owner) => self.disown(&owner),
+            ReaperCommand::Disown(owner) => self.disown(&owner, ctx),
+            ReaperCommand::Forget(owner) => self.forget_owner(&owner, ctx),
             ReaperCommand::Reap => {
-                let children = self.reap_all();
+                self.reap_all(ctx);
                 self.stop_with_the_stopped();
-                self.sweep_after_checks(false, ctx);
-                if children == Children::None && self.ending.is_some() {
-                    self.sweep(ctx);
-                }
             }
-            ReaperCommand::EndAll { grace, done } => {
+            ReaperCommand::EndAll { since, done } => {
                 self.held_back.clear();
-                self.ending = Some(Ending { done, is_patient: true, sweeps: 0 });
-                ctx.run_later(grace, |reaper, ctx| reaper.sweep_after_checks(true, ctx));
-                self.sweep_after_checks(grace.is_zero(), ctx);
+                self.reap_all(ctx);
+                let now = timers::now();
+                let mut reached = std::mem::take(&mut self.reached);
+                // Checks at work have had theirs, too.
+                for (pid, running) in self.by_pid.iter().filter(|(_, running)| running.asked.is_some()) {
+                    reached.extend(processes::row(*pid).map(|row| row.process));
+                    reached.extend(running.asked.iter().flat_map(|asked| asked.reached.iter().copied()));
+                }
+                let policy = Remainder::new(Some((since, reached)), now);
+                let mut ending = Ending { done, policy };
+                let found = Left { group: everybody_below(), escapees: Vec::new() };
+                let actions = ending.policy.end(self.grace, &found, now);
+                self.perform_ending(ending, actions, ctx);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Unix signals in, messages out. Which signal means what is decided here and nowhere else.
 
 use actix::prelude::*;
-use slog::{Logger, debug, error};
+use slog::{Logger, error};
 
 use crate::event::{Event, SignalSource};
 use crate::guard::PanicGuard;
@@ -55,7 +55,7 @@ impl Actor for SignalHandler {
             Ok(signals) => signals,
             Err(cause) => {
                 error!(self.log, "cannot listen to signals"; "error" => %cause);
-                self.neighbours.supervisor.do_send(SupervisorCommand::ShutDown);
+                self.neighbours.supervisor.do_send(SupervisorCommand::ShutDown { signal: "none can be heard" });
                 return;
             }
         };
@@ -105,11 +105,14 @@ impl Handler<SignalReceived> for SignalHandler {
             supervisor.do_send(SupervisorCommand::PassOn(msg.0));
             return;
         }
+        if msg.0 == sys::ORDERLY_STOP {
+            supervisor.do_send(SupervisorCommand::ShutDown { signal: "SIGRTMIN+3" });
+            return;
+        }
         let Ok(signal) = signal else { return };
         match signal {
             UnixSignal::SIGTERM | UnixSignal::SIGINT | UnixSignal::SIGQUIT => {
-                debug!(self.log, "asked to stop"; "signal" => signal.as_str());
-                supervisor.do_send(SupervisorCommand::ShutDown);
+                supervisor.do_send(SupervisorCommand::ShutDown { signal: signal.as_str() });
             }
             UnixSignal::SIGHUP if self.spec.hup_reloads => supervisor.do_send(SupervisorCommand::Reload),
             UnixSignal::SIGHUP => publish(SignalSource::Hup),

@@ -111,6 +111,9 @@ pub struct JobSpec {
     pub stdin: Stdin,
     /// Whether a TERM goes to its process alone, rather than to the group.
     pub term_process: bool,
+    /// Whether what a run that ended by itself leaves in its group goes on, as in version 2: until the next run, an order, or the
+    /// end of everything. `init` jobs have that for a run that succeeded.
+    pub keeps_daemons: bool,
     /// The metric that a successful run's stdout is a value of. Then its stderr is ours.
     pub metric: Option<String>,
     /// The environment variables that hold the pid of its process as long as it runs.
@@ -148,6 +151,7 @@ impl JobSpec {
             pauses: false,
             stdin: Stdin::Empty,
             term_process: false,
+            keeps_daemons: false,
             metric: None,
             pid_variables: Vec::new(),
             output: OutputSpec::default(),

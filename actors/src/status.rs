@@ -35,6 +35,7 @@ pub struct JobBody {
     pub state: &'static str,
     since_seconds: f64,
     main: bool,
+    required: bool,
     pid: Option<i32>,
     uptime_seconds: Option<f64>,
     runs: u64,
@@ -118,16 +119,18 @@ impl StatusBody {
 impl JobBody {
     fn new(job: &JobReport, report: &Report) -> Self {
         let status = job.status.as_ref();
-        let waits = matches!(status.map(|status| status.state), Some(State::Waiting));
+        let waits =
+            matches!(status.map(|status| status.state), Some(State::Waiting | State::Blocked | State::NotNeeded));
         Self {
             name: job.entry.name.to_string(),
             state: job.state(),
             since_seconds: status.map_or(0.0, |status| status.since.as_secs_f64()),
             main: job.entry.main,
+            required: job.entry.required,
             pid: status.and_then(|status| status.pid),
             uptime_seconds: status.and_then(|status| Some(status.uptime?.as_secs_f64())),
             runs: status.map_or(0, |status| status.runs),
-            restarts: status.map_or(0, |status| status.runs.saturating_sub(1)),
+            restarts: status.map_or(0, |status| status.restarts),
             last_exit: status.and_then(|status| {
                 let end = status.last_end.as_ref()?;
                 Some(ExitBody { status: end.code(), reason: end.to_string(), stderr: status.last_words.clone() })
@@ -296,6 +299,18 @@ pub fn explain(job: &JobReport, report: &Report) -> String {
             let why = awaited_job(job, report).map(|why| format!("; {why}")).unwrap_or_default();
             format!("{name} waits for {}{why}; {since}", awaited(&job.entry.start))
         }
+        State::Blocked => {
+            let why = status.why.as_deref().unwrap_or("what it waits for can no longer happen");
+            format!("{name} can no longer start: {why}; {since}")
+        }
+        State::NotNeeded => {
+            let awaited = awaited(&job.entry.start);
+            format!("{name} is not needed: it waits for {awaited}, which can no longer happen; {since}")
+        }
+        State::GaveUp => {
+            let why = status.why.as_deref().unwrap_or("what it waited for has not happened in time");
+            format!("{name} gave up: {why}; {since}")
+        }
         State::Running(_) => {
             let health = health_sentence(job, report).map(|health| format!("; {health}")).unwrap_or_default();
             let restarts = match status.runs {
@@ -420,11 +435,14 @@ mod tests {
             last_end: None,
             last_words: String::new(),
             since: Duration::from_secs(41),
+            restarts: 0,
+            why: None,
         };
         let entry = JobEntry {
             name,
             start,
             main: false,
+            required: false,
             raw: false,
             checked: false,
             raw_checks: false,

@@ -5,14 +5,14 @@ mod ending;
 mod orders;
 mod reload;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use slog::{Logger, debug, error, warn};
+use slog::{Logger, debug, error, info, warn};
 use tokio::sync::oneshot;
 
 use crate::address_watcher::{AddressWatcher, PickAddress, WatchAddresses};
@@ -26,19 +26,22 @@ use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
 use crate::journal::Journal;
 use crate::messages::{
     ActorId, ActorPanicked, AddressChanged, BusCommand, CatalogCommand, CatalogEntry, CheckCommand, JobCommand,
-    JobEntry, JobFact, Maintain, MetricCommand, Overview, OverviewQuery, ReaperCommand, Serves, StopWatching,
-    SupervisorCommand, TelemetryCommand, WatchEntry,
+    JobEntry, JobFact, Maintain, MetricCommand, Overview, OverviewQuery, ReaperCommand, Serves, SourceLost,
+    StopWatching, SupervisorCommand, TelemetryCommand, WatchEntry,
 };
 use crate::metrics::Metrics;
 use crate::output::Pump;
 use crate::policy::init::{self, InitPolicy};
-use crate::policy::job::{Completion, Report, Surroundings, Watcher};
+use crate::policy::job::{Completion, JobPolicy, Report, Surroundings, Watcher};
+use crate::policy::remainder::Grace;
 use crate::policy::shutdown::{Action, ShutdownPolicy};
+use crate::policy::waits::{self, Waits};
 use crate::reaper::{Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
 use crate::spec::{JobSpec, ServiceSpec, Spec, StartRule, TelemetrySpec, WatchSpec};
 use crate::sys::SignalFd;
 use crate::telemetry::{TelemetryNeighbours, TelemetryServer};
+use crate::timers;
 use crate::watch::{ReplaceContacts, WatchActor, WatchNeighbours};
 
 use ending::Ending;
@@ -48,6 +51,9 @@ use reload::Reloads;
 
 /// The status when something broke that everything depends on (EX_SOFTWARE of sysexits.h).
 pub const BROKEN: u8 = 70;
+
+/// After this time a stop says whom it waits for.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What a supervisor is given.
 pub struct Resources {
@@ -119,8 +125,15 @@ pub struct Supervisor {
     environment: BTreeMap<OsString, OsString>,
     reloads: Reloads,
     orders: Orders,
+    /// Where each job is in the config.
+    places: HashMap<JobName, usize>,
+    /// The events that each job is told of.
+    interests: HashMap<JobName, Vec<Event>>,
+    waits: Waits,
     /// Asked to end, and waiting for the catalog to know it.
     taking_leave: bool,
+    /// When the end of everything began.
+    closing_since: Option<Instant>,
     ending: Option<Ending>,
 }
 
@@ -162,9 +175,24 @@ impl Supervisor {
             environment: own_environment,
             reloads: Reloads::default(),
             orders: Orders::default(),
+            places: HashMap::new(),
+            interests: HashMap::new(),
+            waits: Waits::default(),
             taking_leave: false,
+            closing_since: None,
             ending: None,
         }
+    }
+
+    /// A job as the config has it.
+    fn find(&self, name: &JobName) -> Option<&JobSpec> {
+        // Where it was when the config was read; jobs do not move.
+        self.places.get(name).and_then(|place| self.spec.jobs.get(*place))
+    }
+
+    fn note_places(&mut self) {
+        let places = self.spec.jobs.iter().enumerate();
+        self.places = places.map(|(place, job)| (job.name.clone(), place)).collect();
     }
 
     fn guard(id: ActorId, ctx: &Context<Self>) -> Option<PanicGuard> {
@@ -224,24 +252,12 @@ impl Supervisor {
         self.telemetry = Some(TelemetryServer::new(serves, neighbours, self.log.clone(), guard).start());
     }
 
-    fn surroundings(&self, job: &JobSpec) -> Surroundings {
-        let own = Source::Job(job.name.clone());
-        let (mut watchers, mut has_successors) = (Vec::new(), false);
-        for other in self.spec.jobs.iter().filter(|other| other.name != job.name && self.policy.is_live(&other.name)) {
-            let (start, each) = match &other.start {
-                StartRule::Once(start) => (start, false),
-                StartRule::Each(start) => (start, true),
-                StartRule::Interval(_) | StartRule::Never => continue,
-            };
-            let terminating = start.code == EventCode::Terminating;
-            if start.source == own && (terminating || start.code == EventCode::Stopping) {
-                watchers.push(Watcher { name: other.name.clone(), terminating, each });
-            }
-            has_successors |= start.source == own && start.code == EventCode::Ended;
-        }
+    fn surroundings(&self, job: &JobSpec, index: &WatcherIndex) -> Surroundings {
+        let at_our_stop = index.at_the_stop_of.get(&job.name).into_iter().flatten();
+        let is_there = |watcher: &&Watcher| watcher.name != job.name && self.policy.is_live(&watcher.name);
         Surroundings {
-            watchers,
-            has_successors,
+            watchers: at_our_stop.filter(is_there).cloned().collect(),
+            has_successors: index.with_successors.contains(&job.name),
             window: self.window(),
             kills_at_once: self.spec.stop_timeout.is_zero(),
             closing_window: self.closing_window(job),
@@ -261,16 +277,20 @@ impl Supervisor {
         if matches!(start.code, EventCode::Terminating | EventCode::Ended) {
             return None;
         }
-        let stopping = self
-            .spec
-            .jobs
-            .iter()
-            .find(|other| start.code == EventCode::Stopping && start.source == Source::Job(other.name.clone()));
+        let stopping = match &start.source {
+            Source::Job(other) if start.code == EventCode::Stopping => self.find(other),
+            Source::Job(_)
+            | Source::Check(_)
+            | Source::Watch(_)
+            | Source::Global
+            | Source::Signal(_)
+            | Source::Reason(_) => None,
+        };
         Some(stopping.and_then(|other| other.stop_timeout).map_or(window, |limit| limit.max(window)))
     }
 
     /// Starts the actors of a job; its process waits for its start event.
-    fn start_job(&mut self, job: &JobSpec, ctx: &Context<Self>) {
+    fn start_job(&mut self, job: &JobSpec, around: Surroundings, ctx: &Context<Self>) {
         let check = self.start_check(job, ctx);
         let Some(core) = &self.core else { return };
         let neighbours = JobNeighbours {
@@ -283,11 +303,11 @@ impl Supervisor {
         };
         self.advertise(job);
         let guard = Self::guard(ActorId::Job(job.name.clone()), ctx);
-        let actor = JobActor::new(job, self.surroundings(job), neighbours, &self.log, guard);
-        let events = actor.interests();
-        let address = actor.start();
-        let subscriber = Owner::Job(job.name.clone());
-        core.bus.do_send(BusCommand::Subscribe { subscriber, events, to: address.clone().recipient() });
+        let events = JobPolicy::interests_of(job, &around.watchers);
+        let address = JobActor::new(job, around, neighbours, &self.log, guard).start();
+        let (subscriber, to) = (Owner::Job(job.name.clone()), address.clone().recipient());
+        core.bus.do_send(BusCommand::Subscribe { subscriber, events: events.clone(), to });
+        self.interests.insert(job.name.clone(), events);
         if let Some(check) = check {
             check.do_send(ReportTo(address.clone().recipient()));
         }
@@ -404,6 +424,16 @@ impl Supervisor {
         self.publish(if on { Event::ENTER_MAINTENANCE } else { Event::EXIT_MAINTENANCE });
     }
 
+    /// A job has stopped, or what it had left behind is gone: whoever waited for that is served.
+    fn left(&mut self, name: &JobName, ctx: &mut Context<Self>) {
+        if self.policy.leaves_something(name) {
+            return;
+        }
+        let step = self.reloads.policy.stopped(name);
+        self.perform_step(step, ctx);
+        self.ordered_job_stopped(name);
+    }
+
     fn publish(&self, event: Event) {
         if let Some(core) = &self.core {
             core.bus.do_send(BusCommand::Publish(event));
@@ -414,6 +444,11 @@ impl Supervisor {
         for action in actions {
             match action {
                 Action::PublishShutdown => {
+                    self.closing_since = Some(timers::now());
+                    ctx.run_later(LATE, |supervisor, _| supervisor.name_the_late());
+                    if let Some(core) = &self.core {
+                        core.reaper.do_send(ReaperCommand::Closing);
+                    }
                     self.reloads.policy.abandon();
                     self.publish(Event::SHUTDOWN);
                     self.stop_watches();
@@ -438,9 +473,54 @@ impl Supervisor {
         }
     }
 
+    fn perform_waits(&self, actions: Vec<waits::Action>) {
+        if self.is_ending() {
+            return;
+        }
+        for action in actions {
+            match action {
+                waits::Action::Lost { job, why, needed } => {
+                    if let Some(address) = self.jobs.get(&job) {
+                        address.do_send(SourceLost { why, needed });
+                    }
+                }
+                waits::Action::Back(job) => self.tell(&job, JobCommand::SourceBack),
+            }
+        }
+    }
+
+    /// A job starts, perhaps anew: those that wait for it may hope again.
+    fn source_is_back(&mut self, name: &JobName) {
+        let actions = self.waits.back(name);
+        self.perform_waits(actions);
+    }
+
+    /// A job is complete: those that wait for anything else of it wait in vain.
+    fn source_is_complete(&mut self, name: &JobName) {
+        // One that was told to stop may be started again.
+        if self.is_ending() || self.reloads.policy.is_leaving(name) {
+            return;
+        }
+        if let Some(completion) = self.policy.completion(name) {
+            let actions = self.waits.completed(name, completion);
+            self.perform_waits(actions);
+        }
+    }
+
+    /// How much time stops grant from now on.
+    fn grant(&self) {
+        let timeout = self.spec.stop_timeout;
+        let grace = if timeout.is_zero() { Grace::KillAtOnce } else { Grace::Term(timeout) };
+        if let Some(core) = &self.core {
+            core.reaper.do_send(ReaperCommand::Grant(grace));
+        }
+    }
+
     /// What has to run before everything else has succeeded.
     fn open(&mut self, ctx: &Context<Self>) {
         self.publish(Event::STARTUP);
+        let actions = self.waits.hopeless(&self.spec);
+        self.perform_waits(actions);
         self.advertise_telemetry();
         if let Some(server) = &self.telemetry {
             server.do_send(TelemetryCommand::Serve(self.spec.telemetry.as_ref().map(serves)));
@@ -475,12 +555,14 @@ impl Supervisor {
             core.reaper.do_send(ReaperCommand::Disown(owner));
         }
         if self.policy.is_closing() || self.reloads.policy.is_leaving(name) {
-            self.policy.completed(name, Completion { code: Some(BROKEN), by_itself: true });
+            let completion = Completion { code: Some(BROKEN), by_itself: true, ..Completion::default() };
+            self.policy.completed(name, completion);
             self.publish(Event::job(EventCode::Stopped, name));
             return;
         }
-        let Some(job) = self.spec.jobs.iter().find(|job| job.name == *name).cloned() else { return };
-        self.start_job(&job, ctx);
+        let Some(job) = self.find(name).cloned() else { return };
+        let around = self.surroundings(&job, &WatcherIndex::of(&self.spec));
+        self.start_job(&job, around, ctx);
         if self.init.is_open() || self.init.next() == init::Action::Begin(name.clone()) {
             self.begin(name);
         }
@@ -505,12 +587,44 @@ impl Supervisor {
         let owner = Owner::Check(name.clone());
         core.bus.do_send(BusCommand::Unsubscribe(owner.clone()));
         core.reaper.do_send(ReaperCommand::Disown(owner));
-        let Some(job) = self.spec.jobs.iter().find(|job| job.name == *name).cloned() else { return };
+        let Some(job) = self.find(name).cloned() else { return };
         if let (Some(check), Some(address)) = (self.start_check(&job, ctx), self.jobs.get(name)) {
             check.do_send(ReportTo(address.clone().recipient()));
             check.do_send(Event::STARTUP);
             address.do_send(ReplaceCheck(check.recipient()));
         }
+    }
+}
+
+/// Which jobs start at the stop of which, looked up once for many.
+struct WatcherIndex {
+    at_the_stop_of: HashMap<JobName, Vec<Watcher>>,
+    with_successors: HashSet<JobName>,
+}
+
+impl WatcherIndex {
+    fn of(spec: &Spec) -> Self {
+        let mut index = Self { at_the_stop_of: HashMap::new(), with_successors: HashSet::new() };
+        for job in &spec.jobs {
+            let (Some(source), Some(start)) = (source_of(job), job.start.event()) else { continue };
+            let terminating = start.code == EventCode::Terminating;
+            if terminating || start.code == EventCode::Stopping {
+                let each = matches!(job.start, StartRule::Each(_));
+                let watcher = Watcher { name: job.name.clone(), terminating, each };
+                index.at_the_stop_of.entry(source.clone()).or_default().push(watcher);
+            } else if start.code == EventCode::Ended && *source != job.name {
+                index.with_successors.insert(source.clone());
+            }
+        }
+        index
+    }
+}
+
+/// The job at whose event a job starts.
+fn source_of(job: &JobSpec) -> Option<&JobName> {
+    match &job.start.event()?.source {
+        Source::Job(name) => Some(name),
+        Source::Check(_) | Source::Global | Source::Watch(_) | Source::Signal(_) | Source::Reason(_) => None,
     }
 }
 
@@ -533,7 +647,10 @@ impl Actor for Supervisor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.policy.stay_up(self.spec.stay_up);
+        self.note_places();
+        self.waits.of(&self.spec);
         self.start_core(ctx);
+        self.grant();
         for warning in &self.spec.warnings {
             warn!(self.log, "{}", warning);
         }
@@ -541,8 +658,10 @@ impl Actor for Supervisor {
             error!(self.log, "{}", says);
         }
         self.start_catalog(false, ctx);
+        let index = WatcherIndex::of(&self.spec);
         for job in self.spec.jobs.clone() {
-            self.start_job(&job, ctx);
+            let around = self.surroundings(&job, &index);
+            self.start_job(&job, around, ctx);
         }
         self.start_control(ctx);
         self.start_telemetry(ctx);
@@ -564,7 +683,12 @@ impl Handler<SupervisorCommand> for Supervisor {
 
     fn handle(&mut self, command: SupervisorCommand, ctx: &mut Self::Context) {
         match command {
-            SupervisorCommand::ShutDown => self.asked(ctx),
+            SupervisorCommand::ShutDown { signal } => {
+                if !self.is_ending() {
+                    info!(self.log, "everything stops: {}", signal);
+                }
+                self.asked(ctx);
+            }
             SupervisorCommand::PassOn(signal) => {
                 if let Some(main) = self.spec.jobs.iter().find(|job| job.main) {
                     self.tell(&main.name, JobCommand::PassOn(signal));
@@ -587,9 +711,8 @@ impl Handler<Event> for Supervisor {
         let actions = self.policy.event(&event);
         self.perform(actions, ctx);
         if let Event { code: EventCode::Stopped, source: Source::Job(name) } = &event {
-            let step = self.reloads.policy.stopped(name);
-            self.perform_step(step, ctx);
-            self.ordered_job_stopped(name);
+            self.source_is_complete(name);
+            self.left(name, ctx);
         }
     }
 }
@@ -602,6 +725,7 @@ impl Handler<OverviewQuery> for Supervisor {
             name: job.name.clone(),
             start: job.start.clone(),
             main: job.main,
+            required: job.required,
             raw: job.output.raw,
             checked: job.health.is_some(),
             raw_checks: job.health.as_ref().is_some_and(|health| health.output.raw),
@@ -642,6 +766,17 @@ impl Handler<JobFact> for Supervisor {
                 if let Some(action) = self.init.completed(&job, completion) {
                     self.perform_init(action, ctx);
                 }
+            }
+            JobFact::Released(job) => {
+                let actions = self.policy.released(&job);
+                self.perform(actions, ctx);
+                self.left(&job, ctx);
+            }
+            JobFact::Blocked(job) => {
+                let actions = self.waits.blocked(&job);
+                self.perform_waits(actions);
+                let actions = self.policy.blocked(&job);
+                self.perform(actions, ctx);
             }
         }
     }

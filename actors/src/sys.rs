@@ -24,6 +24,7 @@ use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
 use crate::event::Exit;
+use crate::policy::remainder::Process;
 
 /// Why the operating system refused.
 pub use nix::errno::Errno;
@@ -63,6 +64,18 @@ const HANDLED: [Signal; 7] = [
     Signal::SIGUSR2,
     Signal::SIGCHLD,
 ];
+
+/// SIGRTMIN+3, by which LXC, podman, nspawn and systemd-made images stop their PID 1.
+pub const ORDERLY_STOP: i32 = 37;
+
+/// The set with a real-time signal in it, for which nix has no name.
+fn with_number(set: &SigSet, signal: i32) -> SigSet {
+    let mut raw: libc::sigset_t = *set.as_ref();
+    // SAFETY: `raw` is initialised and outlives the call.
+    unsafe { libc::sigaddset(&mut raw, signal) };
+    // SAFETY: the set is initialised.
+    unsafe { SigSet::from_sigset_t_unchecked(raw) }
+}
 
 /// Makes this process fit to supervise others; the first thing that it does.
 ///
@@ -134,9 +147,15 @@ pub fn stoppable<T>(work: impl FnOnce() -> T) -> io::Result<T> {
         // SAFETY: the handler calls nothing but _exit.
         unsafe { nix::sys::signal::sigaction(signal, &end) }?;
     }
+    let set = with_number(&set, ORDERLY_STOP);
+    let handler: extern "C" fn(libc::c_int) = end_early;
+    // SAFETY: the handler calls nothing but _exit.
+    unsafe { libc::signal(ORDERLY_STOP, handler as libc::sighandler_t) };
     set.thread_unblock()?;
     let result = work();
     set.thread_block()?;
+    // SAFETY: the default disposition runs no code of ours, and the signal is blocked.
+    unsafe { libc::signal(ORDERLY_STOP, libc::SIG_DFL) };
     for signal in stops {
         // SAFETY: the default disposition runs no code of ours, and the signals are blocked.
         unsafe { nix::sys::signal::sigaction(signal, &default) }?;
@@ -153,6 +172,7 @@ pub fn signal_fd(all: bool) -> io::Result<SignalFd> {
     for signal in SYNCHRONOUS {
         set.remove(signal);
     }
+    let set = with_number(&set, ORDERLY_STOP);
     Ok(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }
 
@@ -231,10 +251,29 @@ fn all_signals() -> SigSet {
 }
 
 /// A pipe of which only the end for reading is non-blocking: the other becomes a child's.
+///
+/// Whatever user the child becomes may open it anew, as `/dev/stdout` or `/proc/self/fd/2`: as for a terminal, by its mode.
 pub fn output_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    use nix::sys::stat::{Mode, fchmod};
     let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    fchmod(&write, Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IWGRP | Mode::S_IWOTH)?;
     Ok((read, write))
+}
+
+/// What tells a pipe from all others of this kernel.
+pub fn inode(of: impl AsFd) -> Result<u64, Errno> {
+    Ok(nix::sys::stat::fstat(of)?.st_ino)
+}
+
+/// Sends a signal to every process of a run's group, and to its leader if that has moved into another one. Their being gone is
+/// no failure.
+pub fn signal_run(leader: i32, signal: i32) -> Result<(), Errno> {
+    let in_group = signal_group(leader, signal);
+    match group_of(leader) {
+        Some(group) if group != leader => signal_process(leader, signal).or(in_group),
+        Some(_) | None => in_group,
+    }
 }
 
 /// Sends a signal to every process of a group. The group being gone is no failure.
@@ -395,41 +434,81 @@ pub fn forget_start_up() {
     unsafe { libc::madvise(start.cast_mut().cast(), size, libc::MADV_DONTNEED) };
 }
 
-/// Sends a SIGKILL to every process below us, whatever group or session it made for itself.
-pub fn kill_descendants() {
+/// Sends a signal to every process of our namespace but ourselves. Only as PID 1: elsewhere it would reach strangers.
+pub fn signal_everybody(signal: i32) {
     if std::process::id() == 1 {
         // SAFETY: touches no memory. As PID 1, -1 means every other process of our namespace.
-        unsafe { libc::kill(-1, libc::SIGKILL) };
-        return;
-    }
-    for pid in descendants() {
-        // SAFETY: touches no memory.
-        unsafe { libc::kill(pid, libc::SIGKILL) };
+        unsafe { libc::kill(-1, signal) };
     }
 }
 
-/// The processes below us, children first.
-fn descendants() -> Vec<i32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let parents: Vec<(i32, i32)> = entries
-        .filter_map(|entry| {
-            let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-            // The command's name in parentheses may hold anything, parentheses too.
-            let after = stat.iter().rposition(|byte| *byte == b')')? + 2;
-            let parent = std::str::from_utf8(stat.get(after..)?).ok()?.split(' ').nth(1)?.parse().ok()?;
-            Some((pid, parent))
-        })
-        .collect();
-    let mut found = vec![i32::try_from(std::process::id()).unwrap_or(0)];
-    let mut at = 0;
-    while at < found.len() {
-        let parent = found[at];
-        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
-        at += 1;
+/// Sends signals to this very process, not to another one that has its number by now. Its being gone is no failure.
+///
+/// Without `/proc` nobody can be told apart: a negative number is a whole group, -1 everybody below PID 1.
+pub fn signal_exactly(process: Process, signals: &[i32]) -> Result<(), Errno> {
+    if process.pid == -1 {
+        signals.iter().for_each(|signal| signal_everybody(*signal));
+        return Ok(());
     }
-    found.split_off(1)
+    if process.pid < 0 {
+        return signals.iter().try_for_each(|signal| signal_group(-process.pid, *signal));
+    }
+    // SAFETY: touches no memory; the result is a new descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, process.pid, 0) };
+    // Checked after the descriptor was made: from then on it means this process.
+    if !crate::processes::is_alive(process) {
+        drop(i32::try_from(fd).ok().and_then(owned));
+        return Ok(());
+    }
+    let Some(fd) = i32::try_from(fd).ok().and_then(owned) else {
+        // A kernel before 5.3, a sandbox or a lack of descriptors.
+        return signals.iter().try_for_each(|signal| signal_process(process.pid, *signal));
+    };
+    for signal in signals {
+        let nothing = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: touches no memory; the descriptor is open.
+        let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), *signal, nothing, 0) };
+        match Errno::result(result) {
+            Ok(_) | Err(Errno::ESRCH) => {}
+            Err(Errno::ENOSYS) => signal_process(process.pid, *signal)?,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }
+
+fn owned(fd: RawFd) -> Option<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: callers pass what a system call has just returned: a new descriptor that nothing else owns, or -1.
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether a process group has a member, be it a zombie.
+pub fn group_exists(group: i32) -> bool {
+    // SAFETY: signal 0 is sent to nobody. 0 and -1 would be other groups, hence the check.
+    group > 1 && (unsafe { libc::kill(-group, 0) } == 0 || Errno::last() != Errno::ESRCH)
+}
+
+/// The process group of a process.
+pub fn group_of(pid: i32) -> Option<i32> {
+    nix::unistd::getpgid(Some(Pid::from_raw(pid))).ok().map(Pid::as_raw)
+}
+
+/// The time since the system started, in the ticks in which `/proc` tells when a process did.
+pub fn ticks_since_boot() -> u64 {
+    // SAFETY: an all-zero timespec is valid.
+    let mut time: libc::timespec = unsafe { std::mem::zeroed() };
+    // SAFETY: `time` outlives the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let ticks = clock_ticks();
+    // The part of a second is below the number of ticks in one.
+    let rest = std::time::Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0)).mul_f64(ticks).as_secs();
+    seconds.saturating_mul(std::time::Duration::from_secs_f64(ticks).as_secs()).saturating_add(rest)
+}
+
+/// Where programs are looked for without PATH in the environment, as LXC starts us; PATH set to nothing stays so.
+const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The paths where a shell would look for a program's name, in order; the name itself if it has a slash.
 pub fn find_program(name: &CString, path: Option<&[u8]>) -> Option<CString> {
@@ -438,7 +517,9 @@ pub fn find_program(name: &CString, path: Option<&[u8]>) -> Option<CString> {
     if bytes.contains(&b'/') {
         return Some(name.clone());
     }
-    path?.split(|byte| *byte == b':').find_map(|folder| {
+    let path = path.unwrap_or(DEFAULT_PATH);
+    // 3.8: an empty PATH has no folder, not even the working one.
+    path.split(|byte| *byte == b':').filter(|_| !path.is_empty()).find_map(|folder| {
         let folder = if folder.is_empty() { b"." } else { folder };
         let candidate = CString::new([folder, b"/", bytes].concat()).ok()?;
         access(candidate.as_c_str(), AccessFlags::X_OK).ok()?;

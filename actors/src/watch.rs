@@ -10,7 +10,8 @@ use crate::catalog::{InstanceSource, RequestError};
 use crate::event::{Event, EventCode, WatchName};
 use crate::guard::PanicGuard;
 use crate::messages::{
-    BusCommand, CatalogContact, Maintain, ReaperCommand, StopWatching, WatchStatus, WatchStatusQuery,
+    BusCommand, CatalogContact, FactQuery, Maintain, ReaperCommand, StopWatching, TellFact, WatchStatus,
+    WatchStatusQuery,
 };
 use crate::policy::watch::{Action, Answer, Instance, QueryId, Timer, WatchPolicy};
 use crate::random::Random;
@@ -232,11 +233,30 @@ impl Handler<WatchStatusQuery> for WatchActor {
     }
 }
 
+/// What has been seen already counts for a job that a reload has just started.
+impl Handler<TellFact> for WatchActor {
+    type Result = ();
+
+    fn handle(&mut self, ask: TellFact, _ctx: &mut Self::Context) {
+        if self.policy.is_fact(ask.event.code) {
+            ask.to.do_send(ask.event);
+        }
+    }
+}
+
+impl Handler<FactQuery> for WatchActor {
+    type Result = bool;
+
+    fn handle(&mut self, query: FactQuery, _ctx: &mut Self::Context) -> bool {
+        self.policy.is_fact(query.0)
+    }
+}
+
 impl Handler<TimerElapsed<Timer>> for WatchActor {
     type Result = ();
 
     fn handle(&mut self, elapsed: TimerElapsed<Timer>, ctx: &mut Self::Context) {
-        self.timers.elapsed(elapsed.0);
+        self.timers.elapsed(elapsed.0, ctx);
         let actions = self.policy.elapsed(elapsed.0, timers::now());
         self.perform(actions, ctx);
     }

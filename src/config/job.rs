@@ -77,6 +77,7 @@ pub fn lower<'a>(
         on_reload: on_reload(&scope, raw.restart_on_reload, reader),
         pauses: is_on(raw.pause_in_maintenance, reader).unwrap_or(false),
         stdin: if is_on(raw.stdin, reader).unwrap_or(false) { Stdin::Ours } else { Stdin::Empty },
+        keeps_daemons: false,
         term_process: !is_on(raw.term_group, reader).unwrap_or(true),
         metric: reader.string(&scope, raw.metric),
         pid_variables,

@@ -78,6 +78,8 @@ pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, 
     };
     let exec = main_command(command, &spec, surroundings.environment, reader);
     spec.jobs.push(JobSpec { not_started: Some(NOT_STARTED), ..main_job(main, exec) });
+    // 2.7: what a command leaves behind when it ends by itself goes on.
+    spec.jobs.iter_mut().for_each(|job| job.keeps_daemons = true);
     Some(spec)
 }
 

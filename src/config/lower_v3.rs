@@ -40,7 +40,7 @@ pub fn lower(root: &Node, surroundings: Surroundings<'_>, reader: &mut Reader) -
     let config: Config<'_> = reader.read(&scope, root)?;
     let catalogs = Catalogs { consul: config.consul, etcd: config.etcd, zookeeper: config.zookeeper };
     let mut catalog = catalog(&scope, catalogs, surroundings.environment, reader);
-    let Jobs { jobs, starts, metrics: metric_fields } =
+    let Jobs { mut jobs, starts, metrics: metric_fields } =
         jobs(&scope, config.jobs, surroundings, catalog.as_ref(), reader);
     let watches = watches(&scope, config.watches, catalog.as_ref(), reader);
     let telemetry = discovery::telemetry(&scope, config.telemetry, surroundings, reader);
@@ -48,6 +48,8 @@ pub fn lower(root: &Node, surroundings: Surroundings<'_>, reader: &mut Reader) -
     let services = jobs.iter().filter_map(|job| job.service.as_ref());
     zookeeper::fit(&mut catalog, services.chain(telemetry.as_ref().map(|telemetry| &telemetry.service)));
     starts::check(&jobs, &watches, telemetry.is_some(), &starts, reader);
+    let keeps_daemons = reader.boolean(&scope, config.keep_daemons).unwrap_or(false);
+    jobs.iter_mut().for_each(|job| job.keeps_daemons = keeps_daemons);
     Some(Spec {
         jobs,
         watches,

@@ -171,6 +171,7 @@ impl<'a> Migration<'a> {
         config = self.etcd(&scope, raw.etcd, config).written("zookeeper", raw.zookeeper);
         config = config.with("logging", logging).written("control", raw.control);
         config = config.written("stopTimeout", raw.stop_timeout).with("signals", signals.object());
+        config = config.with("keepDaemons", true);
         if command.words.is_empty() {
             config = config.with("stayUp", true);
         }

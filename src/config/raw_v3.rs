@@ -65,6 +65,7 @@ block! {
     Config, "a config", case matters: true;
     consul: "consul", etcd: "etcd", zookeeper: "zookeeper", logging: "logging", stop_timeout: "stopTimeout", jobs: "jobs", watches: "watches",
     telemetry: "telemetry", control: "control", signals: "signals", stay_up: "stayUp",
+    keep_daemons: "keepDaemons",
 }
 
 block! {

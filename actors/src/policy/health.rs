@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::event::{RunEnd, RunId};
+use crate::event::{EventCode, RunEnd, RunId};
 use crate::policy::job::{CheckControl, Checked};
 use crate::spec::HealthSpec;
 
@@ -73,6 +73,7 @@ pub struct CheckPolicy {
     unheard: Option<(RunId, String)>,
     timed_out: Option<RunId>,
     last_run: RunId,
+    last_passed: Option<bool>,
     next_beat: Option<Instant>,
 }
 
@@ -92,6 +93,7 @@ impl CheckPolicy {
             unheard: None,
             timed_out: None,
             last_run: RunId(0),
+            last_passed: None,
             next_beat: None,
         }
     }
@@ -192,13 +194,24 @@ impl CheckPolicy {
         }
     }
 
+    /// Whether an event of this check is a fact that stands: no run is at work, and the last one ended so.
+    pub fn is_fact(&self, code: EventCode) -> bool {
+        let passed = self.last_passed.filter(|_| self.running.is_none());
+        (code == EventCode::ExitSuccess && passed == Some(true))
+            || (code == EventCode::ExitFailed && passed == Some(false))
+    }
+
     /// A run of the check ended.
     pub fn ended(&mut self, run: RunId, end: RunEnd) -> Vec<Action> {
         if self.running != Some(run) {
             return Vec::new();
         }
         self.running = None;
-        let mut actions = vec![Action::Publish(end.clone())];
+        self.last_passed = Some(end.is_success());
+        let mut actions = Vec::new();
+        if self.phase != Phase::Over {
+            actions.push(Action::Publish(end.clone()));
+        }
         if self.timeout.is_some() {
             actions.push(Action::Disarm(Timer::Run(run)));
         }

@@ -56,9 +56,10 @@ impl InitPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::job::Leaves;
     use crate::testing::job;
 
-    const WELL: Completion = Completion { code: Some(0), by_itself: true };
+    const WELL: Completion = Completion { code: Some(0), by_itself: true, gave_up: false, leaves: Leaves::Nothing };
 
     fn policy() -> InitPolicy {
         let init = |name| JobSpec { init: true, ..job(name) };

@@ -9,6 +9,10 @@
 //!                                                              (no process: Stopping --watchers done--> Stopped)
 //! ```
 //!
+//! What a run leaves in its process group ends before the next run begins and before the job has stopped: a run that is due waits
+//! in `Pausing`, a stop in `Clearing`, until `gone`. A daemon, or processes that still write to the log of a job that is complete,
+//! may go on until a stop, an order or the end of everything.
+//!
 //! Not here: who is told to shut down when (`policy::shutdown`), and when a check runs (`policy::health`).
 
 use std::time::{Duration, Instant};
@@ -18,7 +22,9 @@ use crate::policy::restart::RestartPolicy;
 use crate::spec::{JobSpec, StartRule};
 
 /// How long a killed process may take to be gone before we stop waiting for it: one in an uninterruptible sleep may never be.
-const ABANDON: Duration = Duration::from_secs(2);
+const ABANDON: Duration = crate::policy::remainder::GIVE_UP;
+/// The status of a run that a SIGKILL has ended: nothing that it leaves behind is meant to go on.
+const KILLED: u8 = 128 + 9;
 
 /// What a job's policy knows of the other jobs and of the process as a whole.
 #[derive(Clone, Debug, Default)]
@@ -110,12 +116,28 @@ pub enum Report {
 }
 
 /// How a job ended, for the exit status of the whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Completion {
     /// The status of its last run, if it ever ran.
     pub code: Option<u8>,
     /// Whether it ended by itself rather than by being stopped.
     pub by_itself: bool,
+    /// Whether it has given up its wait.
+    pub gave_up: bool,
+    /// What it leaves behind.
+    pub leaves: Leaves,
+}
+
+/// What a job that has stopped leaves behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leaves {
+    /// Nothing, or nothing that matters.
+    #[default]
+    Nothing,
+    /// Daemons: they end with everything, an order, or a reload that concerns the job.
+    Daemons,
+    /// Processes that still write to its log. As long as they do, it is not over for the end of everything.
+    Writers,
 }
 
 /// What the actor has to do.
@@ -127,8 +149,22 @@ pub enum Action {
     Terminate(RunId),
     /// KILL to the process group, and a warning that the run took too long.
     TimedOut(RunId),
+    /// Its grace is over, and a KILL follows: that deserves a warning.
+    Overdue,
     /// KILL to the process group.
     Kill(RunId),
+    /// The process has survived its KILL, and is no longer waited for.
+    Abandon(RunId),
+    /// What the run has left behind ends. With the flag: by a KILL.
+    EndRemainder(RunId, bool),
+    /// What the run has left behind goes on, and that deserves a warning.
+    KeepWriters,
+    /// What was left behind is gone, after the job has stopped.
+    Released,
+    /// It waits for what can no longer happen.
+    Block(String),
+    /// It has waited long enough.
+    GiveUp,
     /// Emit an event of this job.
     Publish(EventCode),
     /// Tell why a run failed: a log record and an `Error` event.
@@ -160,10 +196,16 @@ pub enum State {
     Idle,
     /// `stopping` is out, the process may still run.
     Stopping,
-    /// TERM is out.
+    /// TERM is out, or what the last run has left behind still ends.
     Ending,
     /// Over.
     Stopped,
+    /// It waits for what can no longer happen.
+    Blocked,
+    /// It waits for something bad that can no longer happen.
+    NotNeeded,
+    /// Over: it has waited long enough.
+    GaveUp,
 }
 
 /// What is known of a job's health.
@@ -187,7 +229,41 @@ enum Phase {
     Idle,
     Stopping(Option<RunId>),
     Ending(RunId),
+    /// The process has ended, what it left behind has not.
+    Clearing,
     Stopped,
+}
+
+/// What the last run has left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remains {
+    Nothing,
+    /// It ends, and is waited for.
+    Ending(RunId),
+    /// Daemons that may go on.
+    Daemons(RunId),
+    /// Processes of a complete job that still write to its log.
+    Writers(RunId),
+}
+
+impl Remains {
+    fn run(self) -> Option<RunId> {
+        match self {
+            Self::Nothing => None,
+            Self::Ending(run) | Self::Daemons(run) | Self::Writers(run) => Some(run),
+        }
+    }
+}
+
+/// What is known of the event that a waiting job waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prospect {
+    /// It may come.
+    Open,
+    /// It can no longer come, and the job is worth nothing without it.
+    Blocked,
+    /// It can no longer come, and that is well.
+    NotNeeded,
 }
 
 /// The life of one job.
@@ -228,6 +304,19 @@ pub struct JobPolicy {
     maintenance: bool,
     health: Health,
     failures_in_a_row: u32,
+    keeps_daemons: bool,
+    init: bool,
+    remains: Remains,
+    /// What a run has left whose end is just being told; whether it holds the job's pipes.
+    left: Option<(RunId, bool)>,
+    /// A run that begins when nothing is left of the last one.
+    due: bool,
+    prospect: Prospect,
+    gave_up: bool,
+    /// The next run follows an end of the job's own.
+    restarting: bool,
+    /// How many such runs there were.
+    restarted: u64,
 }
 
 impl JobPolicy {
@@ -264,21 +353,30 @@ impl JobPolicy {
             maintenance: around.maintenance,
             health: Health::Idle,
             failures_in_a_row: 0,
+            keeps_daemons: spec.keeps_daemons,
+            init: spec.init,
+            remains: Remains::Nothing,
+            left: None,
+            due: false,
+            prospect: Prospect::Open,
+            gave_up: false,
+            restarting: false,
+            restarted: 0,
         }
     }
 
-    /// The events that the job must be told of: no other ever concerns it.
-    pub fn interests(&self) -> Vec<Event> {
+    /// The events that a job must be told of: no other ever concerns it.
+    pub fn interests_of(spec: &JobSpec, watchers: &[Watcher]) -> Vec<Event> {
         let mut events = Vec::new();
-        match &self.start {
+        match &spec.start {
             StartRule::Once(event) | StartRule::Each(event) => events.push(event.clone()),
             StartRule::Interval(_) => events.push(Event::STARTUP),
             StartRule::Never => {}
         }
-        if self.wait_timeout.is_some() {
+        if spec.wait_timeout.is_some() {
             events.push(Event::STARTUP);
         }
-        for watcher in &self.watchers {
+        for watcher in watchers {
             events.push(Event::job(EventCode::Stopped, &watcher.name));
             if watcher.each {
                 events.push(Event::job(EventCode::ExitSuccess, &watcher.name));
@@ -294,14 +392,24 @@ impl JobPolicy {
     /// What it does at present.
     pub fn state(&self) -> State {
         match self.phase {
-            Phase::Waiting => State::Waiting,
+            Phase::Waiting => match self.prospect {
+                Prospect::Open => State::Waiting,
+                Prospect::Blocked => State::Blocked,
+                Prospect::NotNeeded => State::NotNeeded,
+            },
             Phase::Running(run) => State::Running(run),
             Phase::Pausing(_) => State::Pausing,
             Phase::Idle => State::Idle,
             Phase::Stopping(_) => State::Stopping,
-            Phase::Ending(_) => State::Ending,
+            Phase::Ending(_) | Phase::Clearing => State::Ending,
+            Phase::Stopped if self.gave_up => State::GaveUp,
             Phase::Stopped => State::Stopped,
         }
+    }
+
+    /// How often it was restarted after an end of its own.
+    pub fn restarted(&self) -> u64 {
+        self.restarted
     }
 
     /// How many health checks in a row have failed.
@@ -319,7 +427,7 @@ impl JobPolicy {
         match self.phase {
             Phase::Waiting => None,
             Phase::Running(_) | Phase::Pausing(_) | Phase::Idle => Some(CheckControl::Begin),
-            Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => Some(CheckControl::End),
+            Phase::Stopping(_) | Phase::Ending(_) | Phase::Clearing | Phase::Stopped => Some(CheckControl::End),
         }
     }
 
@@ -394,7 +502,7 @@ impl JobPolicy {
                 }
                 Vec::new()
             }
-            Phase::Idle | Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => Vec::new(),
+            Phase::Idle | Phase::Stopping(_) | Phase::Ending(_) | Phase::Clearing | Phase::Stopped => Vec::new(),
         }
     }
 
@@ -415,8 +523,16 @@ impl JobPolicy {
         if waiting && before > 0 && self.watchers.is_empty() { self.end() } else { Vec::new() }
     }
 
+    /// A run begins, once nothing is left of the one before.
     fn begin(&mut self, now: Instant) -> Vec<Action> {
+        if self.remains != Remains::Nothing {
+            self.due = true;
+            self.phase = Phase::Pausing(self.last_run);
+            return self.end_remains();
+        }
         let mut actions = Vec::new();
+        self.due = false;
+        self.restarted += u64::from(std::mem::take(&mut self.restarting));
         let first = self.last_run == RunId(0);
         if first && self.wait_timeout.is_some() {
             actions.push(Action::Disarm(Timer::Wait));
@@ -446,6 +562,8 @@ impl JobPolicy {
         if matches!(end, RunEnd::NotStarted { .. }) {
             self.last_began = None;
         }
+        let left = self.left.take_if(|(of, _)| *of == run);
+        let by_itself = matches!(self.phase, Phase::Running(_)) && end.code() != KILLED;
         let next: fn(&mut Self, bool, Instant, f64) -> Vec<Action> = match self.phase {
             Phase::Running(current) if current == run => {
                 self.phase = Phase::Idle;
@@ -455,7 +573,7 @@ impl JobPolicy {
                 policy.phase = Phase::Stopping(None);
                 Vec::new()
             },
-            Phase::Ending(current) if current == run => |policy, _, _, _| policy.stopped(),
+            Phase::Ending(current) if current == run => |policy, _, _, _| policy.clear(),
             // A run that we gave up on has ended at last.
             Phase::Waiting
             | Phase::Running(_)
@@ -463,10 +581,19 @@ impl JobPolicy {
             | Phase::Idle
             | Phase::Stopping(_)
             | Phase::Ending(_)
-            | Phase::Stopped => return Vec::new(),
+            | Phase::Clearing
+            | Phase::Stopped => return left.map(|_| Action::EndRemainder(run, false)).into_iter().collect(),
         };
         self.last_code = Some(end.code());
         let mut actions = Vec::new();
+        if let Some((_, writes)) = left {
+            self.remains = self.remains_of(run, by_itself, success, writes);
+            match self.remains {
+                Remains::Ending(run) => actions.push(Action::EndRemainder(run, self.kills_at_once)),
+                Remains::Writers(_) => actions.push(Action::KeepWriters),
+                Remains::Daemons(_) | Remains::Nothing => {}
+            }
+        }
         if self.timeout.is_some() {
             actions.push(Action::Disarm(Timer::Run(run)));
         }
@@ -480,6 +607,76 @@ impl JobPolicy {
         actions
     }
 
+    /// The process of a run has ended and leaves others behind; its end follows. `writes`: they hold the job's stdout or stderr.
+    pub fn remains(&mut self, run: RunId, writes: bool) {
+        self.left = Some((run, writes));
+    }
+
+    /// What becomes of those that the process of a run has left behind.
+    fn remains_of(&self, run: RunId, by_itself: bool, success: bool, writes: bool) -> Remains {
+        if by_itself && (self.keeps_daemons || (self.init && success)) {
+            return Remains::Daemons(run);
+        }
+        // 3.8: it is up as long as somebody holds the pipes of a job.
+        if by_itself && success && writes && !self.closing && !self.goes_on() {
+            return Remains::Writers(run);
+        }
+        Remains::Ending(run)
+    }
+
+    /// Whether a run that ended by itself may be followed by another.
+    fn goes_on(&self) -> bool {
+        let is_unlimited = matches!(self.start, StartRule::Each(_));
+        self.restarts.any_left() || self.in_line > 0 || is_unlimited
+    }
+
+    /// Nothing is left of a run any more.
+    pub fn gone(&mut self, run: RunId, now: Instant) -> Vec<Action> {
+        self.left.take_if(|(of, _)| *of == run);
+        if self.remains.run() != Some(run) {
+            return Vec::new();
+        }
+        self.remains = Remains::Nothing;
+        match self.phase {
+            Phase::Pausing(_) if self.due => self.begin(now),
+            Phase::Clearing => self.stopped(),
+            Phase::Stopped => vec![Action::Released],
+            Phase::Waiting
+            | Phase::Running(_)
+            | Phase::Pausing(_)
+            | Phase::Idle
+            | Phase::Stopping(_)
+            | Phase::Ending(_) => Vec::new(),
+        }
+    }
+
+    /// Whatever the last run has left behind ends now.
+    fn end_remains(&mut self) -> Vec<Action> {
+        match self.remains {
+            Remains::Daemons(run) | Remains::Writers(run) => {
+                self.remains = Remains::Ending(run);
+                vec![Action::EndRemainder(run, self.kills_at_once)]
+            }
+            Remains::Nothing | Remains::Ending(_) => Vec::new(),
+        }
+    }
+
+    /// No process of the job's own runs any more, and nobody is waited for: it has stopped, unless something is left that must end.
+    fn clear(&mut self) -> Vec<Action> {
+        let may_stay = match self.remains {
+            Remains::Nothing => true,
+            // In a shutdown they end with everything.
+            Remains::Daemons(_) => !self.told,
+            Remains::Writers(_) => !self.told && !self.closing,
+            Remains::Ending(_) => false,
+        };
+        if may_stay {
+            return self.stopped();
+        }
+        self.phase = Phase::Clearing;
+        self.end_remains()
+    }
+
     fn after_run(&mut self, success: bool, now: Instant, random: f64) -> Vec<Action> {
         if self.closing {
             return self.complete();
@@ -488,6 +685,7 @@ impl JobPolicy {
             return self.after_beat(now);
         }
         if self.restarts.spend() {
+            self.restarting = true;
             let ran = self.last_began.map(|began| now.saturating_duration_since(began));
             let pause = self.restarts.pause(success, ran, random);
             if pause.is_zero() {
@@ -526,13 +724,17 @@ impl JobPolicy {
             Timer::Wait => self.gave_up(),
             Timer::Run(run) => self.ran_too_long(run),
             Timer::Beat => self.beat(now),
-            Timer::Window(run) if self.phase == Phase::Running(run) => vec![Action::Kill(run)],
+            Timer::Window(run) if self.phase == Phase::Running(run) => vec![Action::Overdue, Action::Kill(run)],
             Timer::Restart(run) if self.phase == Phase::Pausing(run) => self.begin(now),
             Timer::StopWait if matches!(self.phase, Phase::Stopping(_)) => self.end(),
             Timer::Kill(run) if self.phase == Phase::Ending(run) => {
-                vec![Action::Kill(run), Action::Arm(Timer::Abandon(run), ABANDON)]
+                vec![Action::Overdue, Action::Kill(run), Action::Arm(Timer::Abandon(run), ABANDON)]
             }
-            Timer::Abandon(run) if self.phase == Phase::Ending(run) => self.stopped(),
+            Timer::Abandon(run) if self.phase == Phase::Ending(run) => {
+                let mut actions = vec![Action::Abandon(run)];
+                actions.extend(self.clear());
+                actions
+            }
             // It came too late: the phase that it was for is over.
             Timer::Window(_) | Timer::Restart(_) | Timer::StopWait | Timer::Kill(_) | Timer::Abandon(_) => Vec::new(),
         }
@@ -543,9 +745,55 @@ impl JobPolicy {
         if self.phase != Phase::Waiting || self.closing {
             return Vec::new();
         }
-        let mut actions = vec![Action::Publish(EventCode::TimerExpired)];
+        self.gave_up = true;
+        let mut actions = vec![Action::GiveUp, Action::Publish(EventCode::TimerExpired)];
         actions.extend(self.complete());
         actions
+    }
+
+    /// What it waits for can no longer happen; why. `needed`: it is worth nothing without that.
+    pub fn source_lost(&mut self, why: String, needed: bool) -> Vec<Action> {
+        let waits = self.phase == Phase::Waiting && matches!(self.start, StartRule::Once(_));
+        // One with a deadline gives up when that is over.
+        if !waits || self.closing || self.wait_timeout.is_some() || self.prospect == Prospect::Blocked {
+            return Vec::new();
+        }
+        if needed {
+            self.prospect = Prospect::Blocked;
+            return vec![Action::Block(why)];
+        }
+        self.prospect = Prospect::NotNeeded;
+        Vec::new()
+    }
+
+    /// What it waits for may happen again.
+    pub fn source_back(&mut self) {
+        self.prospect = Prospect::Open;
+    }
+
+    /// Whether an event of this job is a fact that stands: it happened last, and nothing has changed since.
+    pub fn is_fact(&self, code: EventCode) -> bool {
+        let rests = !matches!(self.phase, Phase::Running(_) | Phase::Stopping(Some(_)) | Phase::Ending(_));
+        match code {
+            EventCode::ExitSuccess => rests && self.last_code == Some(0),
+            EventCode::ExitFailed => rests && self.last_code.is_some_and(|code| code != 0),
+            EventCode::Stopped => self.phase == Phase::Stopped,
+            EventCode::Ended => self.phase == Phase::Stopped && self.last_run > RunId(0),
+            EventCode::StatusHealthy => self.health == Health::Healthy && !self.maintenance,
+            EventCode::StatusUnhealthy => self.health == Health::Unhealthy && !self.maintenance,
+            EventCode::Stopping
+            | EventCode::Terminating
+            | EventCode::StatusChanged
+            | EventCode::TimerExpired
+            | EventCode::EnterMaintenance
+            | EventCode::ExitMaintenance
+            | EventCode::Error
+            | EventCode::Quit
+            | EventCode::Metric
+            | EventCode::Startup
+            | EventCode::Shutdown
+            | EventCode::Signal => false,
+        }
     }
 
     fn ran_too_long(&mut self, run: RunId) -> Vec<Action> {
@@ -559,6 +807,7 @@ impl JobPolicy {
             | Phase::Idle
             | Phase::Stopping(_)
             | Phase::Ending(_)
+            | Phase::Clearing
             | Phase::Stopped => Vec::new(),
         }
     }
@@ -575,7 +824,7 @@ impl JobPolicy {
             Phase::Idle => self.spend_beat(now),
             Phase::Waiting if self.delay.is_some() => self.begin(now),
             Phase::Waiting | Phase::Pausing(_) => Vec::new(),
-            Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => return Vec::new(),
+            Phase::Stopping(_) | Phase::Ending(_) | Phase::Clearing | Phase::Stopped => return Vec::new(),
         };
         // Start to start: a late beat does not move the ones after it.
         let mut next = due + interval;
@@ -598,6 +847,7 @@ impl JobPolicy {
             | Phase::Idle
             | Phase::Stopping(_)
             | Phase::Ending(_)
+            | Phase::Clearing
             | Phase::Stopped => return Vec::new(),
         }
         match checked {
@@ -637,7 +887,8 @@ impl JobPolicy {
             Phase::Stopping(_) if self.stop_timeout.is_none() && !self.is_patient() => {
                 vec![Action::Arm(Timer::StopWait, self.window)]
             }
-            Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => Vec::new(),
+            Phase::Stopped if matches!(self.remains, Remains::Writers(_)) => self.end_remains(),
+            Phase::Stopping(_) | Phase::Ending(_) | Phase::Clearing | Phase::Stopped => Vec::new(),
         }
     }
 
@@ -666,22 +917,29 @@ impl JobPolicy {
                 self.watchers.clear();
                 self.begin_stop()
             }
-            Phase::Running(_) | Phase::Pausing(_) | Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => {
-                Vec::new()
-            }
+            Phase::Running(_)
+            | Phase::Pausing(_)
+            | Phase::Stopping(_)
+            | Phase::Ending(_)
+            | Phase::Clearing
+            | Phase::Stopped => Vec::new(),
         }
     }
 
     /// Someone asked for a run.
     pub fn start_now(&mut self, now: Instant) -> Vec<Action> {
         match self.phase {
-            Phase::Waiting | Phase::Pausing(_) | Phase::Idle if !self.closing => self.begin(now),
+            Phase::Waiting | Phase::Pausing(_) | Phase::Idle if !self.closing => {
+                self.restarting = false;
+                self.begin(now)
+            }
             Phase::Waiting
             | Phase::Running(_)
             | Phase::Pausing(_)
             | Phase::Idle
             | Phase::Stopping(_)
             | Phase::Ending(_)
+            | Phase::Clearing
             | Phase::Stopped => Vec::new(),
         }
     }
@@ -691,7 +949,7 @@ impl JobPolicy {
         match self.phase {
             Phase::Running(run) | Phase::Ending(run) => Some(run),
             Phase::Stopping(run) => run,
-            Phase::Waiting | Phase::Pausing(_) | Phase::Idle | Phase::Stopped => None,
+            Phase::Waiting | Phase::Pausing(_) | Phase::Idle | Phase::Clearing | Phase::Stopped => self.remains.run(),
         }
     }
 
@@ -707,7 +965,7 @@ impl JobPolicy {
         match self.phase {
             Phase::Waiting | Phase::Running(_) | Phase::Pausing(_) | Phase::Idle => self.watchers = around.watchers,
             // Whom it waits for is settled.
-            Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => {}
+            Phase::Stopping(_) | Phase::Ending(_) | Phase::Clearing | Phase::Stopped => {}
         }
     }
 
@@ -716,14 +974,19 @@ impl JobPolicy {
         self.told = true;
         match self.phase {
             Phase::Waiting | Phase::Running(_) | Phase::Pausing(_) | Phase::Idle => self.begin_stop(),
-            Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => Vec::new(),
+            Phase::Stopped => self.end_remains(),
+            Phase::Stopping(_) | Phase::Ending(_) | Phase::Clearing => Vec::new(),
         }
     }
 
     /// The same, and its process gets no time for it.
     pub fn kill(&mut self) -> Vec<Action> {
         self.kills_at_once = true;
-        self.stop()
+        let mut actions = self.stop();
+        if let Remains::Ending(run) = self.remains {
+            actions.push(Action::EndRemainder(run, true));
+        }
+        actions
     }
 
     fn complete(&mut self) -> Vec<Action> {
@@ -736,7 +999,7 @@ impl JobPolicy {
             Phase::Running(run) => (Some(run), true),
             Phase::Pausing(_) | Phase::Idle => (None, true),
             Phase::Waiting => (None, false),
-            Phase::Stopping(_) | Phase::Ending(_) | Phase::Stopped => return Vec::new(),
+            Phase::Stopping(_) | Phase::Ending(_) | Phase::Clearing | Phase::Stopped => return Vec::new(),
         };
         self.phase = Phase::Stopping(run);
         self.in_line = 0;
@@ -778,7 +1041,7 @@ impl JobPolicy {
             }
             Phase::Stopping(None) => {
                 let mut actions = vec![Action::Check(CheckControl::End), Action::Tell(Report::Withdraw)];
-                actions.extend(self.stopped());
+                actions.extend(self.clear());
                 actions
             }
             Phase::Waiting
@@ -786,13 +1049,20 @@ impl JobPolicy {
             | Phase::Pausing(_)
             | Phase::Idle
             | Phase::Ending(_)
+            | Phase::Clearing
             | Phase::Stopped => Vec::new(),
         }
     }
 
     fn stopped(&mut self) -> Vec<Action> {
         self.phase = Phase::Stopped;
-        let completion = Completion { code: self.last_code, by_itself: self.by_itself };
+        let leaves = match self.remains {
+            Remains::Nothing | Remains::Ending(_) => Leaves::Nothing,
+            Remains::Daemons(_) => Leaves::Daemons,
+            Remains::Writers(_) => Leaves::Writers,
+        };
+        let (code, by_itself, gave_up) = (self.last_code, self.by_itself, self.gave_up);
+        let completion = Completion { code, by_itself, gave_up, leaves };
         let mut actions = vec![Action::Complete(completion)];
         if self.has_successors && self.last_run > RunId(0) {
             actions.push(Action::Publish(EventCode::Ended));

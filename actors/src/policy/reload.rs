@@ -1,15 +1,17 @@
 //! What a new config changes, and in which order (discovery-semantics section 7).
 //!
 //! ```text
-//! live --changed--> leaving --stopped--> awaited by none --> starts as new
+//! live --changed--> leaving --stopped--> awaits none --> starts as new
 //! live --removed--> leaving --stopped--> gone
-//!      new --------------------------> awaited by none --> starts
+//! live --stopped by hand--> leaving --stopped--> held --order, changed--> starts as new
+//!      new --------------------------> awaits none --> starts
 //! ```
 //!
-//! A job starts once its old self has stopped, and those of the jobs that start at one of its events: they would miss it.
+//! What a reload starts waits for the old runs of the job itself, of every job that is removed (a renamed one is one of them), and of
+//! its own source. What its source has said before counts then, if the source is unchanged (`policy::job`, standing facts).
 //! Not here: how a job stops; that is `policy::job`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::event::{Event, EventCode, JobName, Source};
 use crate::spec::{CatalogSpec, JobSpec, OnReload, Spec};
@@ -87,8 +89,10 @@ pub struct Step {
 #[derive(Clone, Debug)]
 struct Pending {
     job: JobSpec,
-    /// The old jobs that have to stop before.
+    /// The old jobs that have to stop before: its own old self, and that of the job at whose event it starts.
     awaits: BTreeSet<JobName>,
+    /// Whether a reload starts it. Then it also waits for every job that reloads have removed.
+    by_reload: bool,
 }
 
 /// A change that is under way.
@@ -96,37 +100,63 @@ struct Pending {
 pub struct ReloadPolicy {
     /// Told to stop, not stopped yet.
     leaving: BTreeSet<JobName>,
-    /// To be started.
+    /// Those of them that the config has no more.
+    removed: BTreeSet<JobName>,
+    /// Stopped by hand: they stay so until an order, or a reload that changes them.
+    held: BTreeSet<JobName>,
+    /// To be started, in the config's order.
     pending: Vec<Pending>,
 }
 
 impl ReloadPolicy {
-    /// From one config to the next, also while the change before is under way. `has_stopped` tells of completed jobs.
-    pub fn change(&mut self, old: &Spec, new: &Spec, has_stopped: impl Fn(&JobName) -> bool) -> Step {
+    /// From one config to the next, also while the change before is under way. `is_over` tells of jobs that have stopped and left
+    /// nothing behind.
+    pub fn change(&mut self, old: &Spec, new: &Spec, is_over: impl Fn(&JobName) -> bool) -> Step {
         let mut step = Step::default();
         let mut kept = BTreeSet::new();
         let mut stopping = Vec::new();
+        let successors: HashMap<&JobName, &JobSpec> = new.jobs.iter().map(|job| (&job.name, job)).collect();
+        // What was removed before, and is back, is the old self of the new one.
+        self.removed.retain(|name| !successors.contains_key(name));
+        let pending: HashSet<JobName> = self.pending.iter().map(|pending| pending.job.name.clone()).collect();
         for job in &old.jobs {
-            if self.leaving.contains(&job.name) || self.is_pending(&job.name) {
-                continue;
+            let successor = successors.get(&job.name);
+            let stays = job.init || successor.is_some_and(|new| is_left_alone(job, new));
+            if !stays {
+                self.held.remove(&job.name);
             }
-            if stays(job, new) {
+            if self.leaving.contains(&job.name) {
+                if successor.is_none() {
+                    self.removed.insert(job.name.clone());
+                }
+            } else if pending.contains(&job.name) {
+                // It has not started: the new definition takes its place.
+            } else if stays {
                 kept.insert(job.name.clone());
-            } else if has_stopped(&job.name) {
+            } else if is_over(&job.name) {
                 step.discard.push(job.name.clone());
             } else {
                 stopping.push(job);
             }
         }
         self.leaving.extend(stopping.iter().map(|job| job.name.clone()));
+        let gone = stopping.iter().filter(|job| !successors.contains_key(&job.name));
+        self.removed.extend(gone.map(|job| job.name.clone()));
         let (killed, stopping): (Vec<_>, Vec<_>) =
             stopping.into_iter().partition(|job| job.on_reload == OnReload::Replace);
         step.kill = killed.into_iter().map(|job| job.name.clone()).collect();
         step.stop = in_stop_order(&stopping);
-        let starting: Vec<&JobSpec> = new.jobs.iter().filter(|job| !job.init && !kept.contains(&job.name)).collect();
-        self.pending = self.pending_of(&starting);
+        let starting =
+            new.jobs.iter().filter(|job| !job.init && !kept.contains(&job.name) && !self.held.contains(&job.name));
+        self.pending = starting.map(|job| self.pending_of(job)).collect();
         step.start = self.ready();
         step
+    }
+
+    fn pending_of(&self, job: &JobSpec) -> Pending {
+        let awaited = [Some(&job.name), source(job)].into_iter().flatten();
+        let awaits = awaited.filter(|name| self.leaving.contains(*name)).cloned().collect();
+        Pending { job: job.clone(), awaits, by_reload: true }
     }
 
     /// A job is stopped by hand, perhaps to be started anew. None if a stop of it is under way.
@@ -136,9 +166,29 @@ impl ReloadPolicy {
         }
         if again {
             let awaits = BTreeSet::from([job.name.clone()]);
-            self.pending.push(Pending { job: job.clone(), awaits });
+            self.pending.push(Pending { job: job.clone(), awaits, by_reload: false });
+        } else {
+            self.held.insert(job.name.clone());
         }
         Some(Step { stop: vec![(job.name.clone(), false)], ..Step::default() })
+    }
+
+    /// A job that is to be started is started by hand, without waiting for others; also one that was stopped by hand.
+    pub fn start_now(&mut self, job: &JobSpec) -> Step {
+        self.held.remove(&job.name);
+        self.pending.retain(|pending| pending.job.name != job.name);
+        Step { discard: vec![job.name.clone()], start: vec![job.clone()], ..Step::default() }
+    }
+
+    /// A job that is to be started is not, until it is started by hand. False if it was not to be.
+    pub fn hold(&mut self, name: &JobName) -> bool {
+        let before = self.pending.len();
+        self.pending.retain(|pending| pending.job.name != *name);
+        let was_pending = self.pending.len() < before;
+        if was_pending {
+            self.held.insert(name.clone());
+        }
+        was_pending
     }
 
     /// Whether a job has been told to stop, so that its end is no completion.
@@ -146,15 +196,12 @@ impl ReloadPolicy {
         self.leaving.contains(name)
     }
 
-    fn is_pending(&self, name: &JobName) -> bool {
-        self.pending.iter().any(|pending| pending.job.name == *name)
-    }
-
-    /// A job has stopped.
+    /// A job has stopped, and nothing is left of it.
     pub fn stopped(&mut self, name: &JobName) -> Step {
         if !self.leaving.remove(name) {
             return Step::default();
         }
+        self.removed.remove(name);
         for pending in &mut self.pending {
             pending.awaits.remove(name);
         }
@@ -163,45 +210,17 @@ impl ReloadPolicy {
 
     /// Everything ends: nothing starts any more.
     pub fn abandon(&mut self) {
-        self.leaving.clear();
-        self.pending.clear();
+        *self = Self::default();
     }
 
     fn ready(&mut self) -> Vec<JobSpec> {
-        let (ready, pending) = std::mem::take(&mut self.pending).into_iter().partition(|job| job.awaits.is_empty());
+        let free = self.removed.is_empty();
+        let is_ready = |pending: &Pending| pending.awaits.is_empty() && (free || !pending.by_reload);
+        let (ready, pending) = std::mem::take(&mut self.pending).into_iter().partition(is_ready);
         self.pending = pending;
         let ready: Vec<Pending> = ready;
         ready.into_iter().map(|pending| pending.job).collect()
     }
-
-    /// Who awaits whose stop: each its own old self, and whoever its dependants await.
-    fn pending_of(&self, starting: &[&JobSpec]) -> Vec<Pending> {
-        let own = |job: &&JobSpec| self.leaving.get(&job.name).cloned().into_iter().collect();
-        let mut pending: Vec<Pending> =
-            starting.iter().map(|job| Pending { job: (*job).clone(), awaits: own(job) }).collect();
-        loop {
-            let mut inherited: BTreeMap<JobName, BTreeSet<JobName>> = BTreeMap::new();
-            for Pending { job, awaits } in &pending {
-                if let Some(source) = source(job) {
-                    inherited.entry(source.clone()).or_default().extend(awaits.iter().cloned());
-                }
-            }
-            let mut grew = false;
-            for Pending { job, awaits } in &mut pending {
-                let before = awaits.len();
-                awaits.extend(inherited.get(&job.name).into_iter().flatten().cloned());
-                grew |= awaits.len() > before;
-            }
-            if !grew {
-                return pending;
-            }
-        }
-    }
-}
-
-/// Whether a job goes on as it is.
-fn stays(job: &JobSpec, new: &Spec) -> bool {
-    job.init || new.jobs.iter().any(|other| other.name == job.name && is_left_alone(job, other))
 }
 
 /// Whether a job goes on as it is, now that its config has become this one.
@@ -225,31 +244,39 @@ fn source(job: &JobSpec) -> Option<&JobName> {
 
 /// Jobs at the stop of others that leave, too, still do their work; but not those that wait for each other.
 fn in_stop_order(stopping: &[&JobSpec]) -> Vec<(JobName, bool)> {
-    let at_stop_of = |job: &JobSpec| match job.start.event() {
+    let by_name: HashMap<&JobName, usize> = stopping.iter().enumerate().map(|(at, job)| (&job.name, at)).collect();
+    let source_of = |job: &JobSpec| match job.start.event() {
         Some(Event { code, source: Source::Job(name) }) if EventCode::OF_A_STOP.contains(code) => {
-            stopping.iter().any(|other| other.name == *name).then(|| name.clone())
+            by_name.get(name).copied()
         }
         Some(_) | None => None,
     };
-    let mut will_stop: BTreeSet<&JobName> = BTreeSet::new();
-    let mut waiting: Vec<(&JobSpec, Option<JobName>)> = stopping.iter().map(|job| (*job, at_stop_of(job))).collect();
-    loop {
-        let before = waiting.len();
-        waiting.retain(|(job, source)| {
-            let settled = source.as_ref().is_none_or(|source| will_stop.contains(source));
-            if settled {
-                will_stop.insert(&job.name);
+    let sources: Vec<Option<usize>> = stopping.iter().map(|job| source_of(job)).collect();
+    // Each waits for one at most, so that every chain is followed once: what has been seen in an earlier one is known.
+    let mut will_stop: Vec<Option<bool>> = vec![None; stopping.len()];
+    for first in 0..stopping.len() {
+        let (mut chain, mut at) = (Vec::new(), Some(first));
+        let end = loop {
+            match at {
+                None => break true,
+                Some(at) if will_stop[at].is_some_and(|known| known) => break true,
+                // Known not to, or met again.
+                Some(at) if will_stop[at].is_some() => break false,
+                Some(place) => {
+                    will_stop[place] = Some(false);
+                    chain.push(place);
+                    at = sources[place];
+                }
             }
-            !settled
-        });
-        if waiting.len() == before {
-            break;
+        };
+        for place in chain {
+            will_stop[place] = Some(end);
         }
     }
-    let in_circle: BTreeSet<&JobName> = waiting.iter().map(|(job, _)| &job.name).collect();
-    let may_start = |job: &JobSpec| at_stop_of(job).is_some() && !in_circle.contains(&job.name);
+    let may_start = |at: usize| sources[at].is_some() && will_stop[at] == Some(true);
     // Whoever waits is told first, so that it knows by the time of the event.
-    let mut order: Vec<(JobName, bool)> = stopping.iter().map(|job| (job.name.clone(), may_start(job))).collect();
+    let mut order: Vec<(JobName, bool)> =
+        stopping.iter().enumerate().map(|(at, job)| (job.name.clone(), may_start(at))).collect();
     order.sort_by_key(|(_, may_start)| !may_start);
     order
 }

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Event, EventCode, JobName, Source};
-use crate::policy::job::Completion;
+use crate::policy::job::{Completion, Leaves};
 use crate::spec::{JobSpec, Last};
 
 /// What the supervisor has to do.
@@ -45,6 +45,17 @@ struct Tracked {
     leaving: bool,
     /// Has left, but may come back.
     away: bool,
+    /// What it has left behind when it stopped.
+    leaves: Leaves,
+    /// How it has stopped, if it has.
+    completion: Option<Completion>,
+}
+
+impl Tracked {
+    /// Whether the end of everything does not wait for it: processes that still write to its log count, daemons do not.
+    fn is_over(&self) -> bool {
+        self.stopped && self.leaves != Leaves::Writers
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -70,6 +81,8 @@ pub struct ShutdownPolicy {
     required_failure: Option<u8>,
     main_code: Option<u8>,
     first_failure: Option<u8>,
+    /// The status if the job that everything is for could never start.
+    blocked_code: Option<u8>,
 }
 
 impl ShutdownPolicy {
@@ -84,6 +97,7 @@ impl ShutdownPolicy {
             required_failure: None,
             main_code: None,
             first_failure: None,
+            blocked_code: None,
         };
         for job in jobs {
             policy.add(job);
@@ -105,6 +119,8 @@ impl ShutdownPolicy {
             standing_by: false,
             leaving: false,
             away: false,
+            leaves: Leaves::Nothing,
+            completion: None,
         };
         self.jobs.insert(job.name.clone(), tracked);
     }
@@ -141,14 +157,67 @@ impl ShutdownPolicy {
         }
     }
 
+    /// The jobs that the end waits for.
+    pub fn live(&self) -> impl Iterator<Item = &JobName> {
+        self.jobs.iter().filter(|(_, job)| !job.is_over() && !job.away).map(|(name, _)| name)
+    }
+
+    /// The status of the last run of a job that has stopped.
+    pub fn last_code(&self, name: &JobName) -> Option<u8> {
+        self.jobs.get(name)?.completion?.code
+    }
+
+    /// How a job has stopped.
+    pub fn completion(&self, name: &JobName) -> Option<Completion> {
+        self.jobs.get(name)?.completion
+    }
+
     /// Whether a job may still do something.
     pub fn is_live(&self, name: &JobName) -> bool {
         self.jobs.get(name).is_some_and(|job| !job.stopped && !job.away)
     }
 
-    /// Whether a job has stopped for good.
-    pub fn has_stopped(&self, name: &JobName) -> bool {
-        self.jobs.get(name).is_some_and(|job| job.stopped)
+    /// Whether a job has stopped for good, by itself or by hand, and has left nothing behind.
+    pub fn is_over(&self, name: &JobName) -> bool {
+        self.jobs.get(name).is_some_and(|job| (job.stopped && job.leaves == Leaves::Nothing) || job.away)
+    }
+
+    /// Whether a job was stopped by hand.
+    pub fn is_away(&self, name: &JobName) -> bool {
+        self.jobs.get(name).is_some_and(|job| job.away)
+    }
+
+    /// Whether a job that has stopped has left something behind.
+    pub fn leaves_something(&self, name: &JobName) -> bool {
+        self.jobs.get(name).is_some_and(|job| job.stopped && job.leaves != Leaves::Nothing)
+    }
+
+    /// What a job left behind is gone.
+    pub fn released(&mut self, name: &JobName) -> Vec<Action> {
+        let Some(job) = self.jobs.get_mut(name) else { return Vec::new() };
+        job.leaves = Leaves::Nothing;
+        if job.leaving && self.phase == Phase::Up {
+            return Vec::new();
+        }
+        self.over(name)
+    }
+
+    /// A job can never start, or has given up its wait: with it goes everything, if it is what everything is for.
+    pub fn blocked(&mut self, name: &JobName) -> Vec<Action> {
+        let Some(job) = self.jobs.get(name) else { return Vec::new() };
+        if self.phase != Phase::Up || job.leaving || job.away || !(job.main || job.required) {
+            return Vec::new();
+        }
+        self.blocked_code = Some(self.failed_source(name).unwrap_or(1));
+        self.close(false)
+    }
+
+    /// The status of the last run of the job that this one waits for, if that failed.
+    fn failed_source(&self, name: &JobName) -> Option<u8> {
+        match &self.jobs.get(name)?.start.as_ref()?.source {
+            Source::Job(source) | Source::Check(source) => self.last_code(source).filter(|code| *code != 0),
+            Source::Global | Source::Watch(_) | Source::Signal(_) | Source::Reason(_) => None,
+        }
     }
 
     /// Whether the end is under way.
@@ -180,7 +249,7 @@ impl ShutdownPolicy {
 
     /// The jobs that are `last`, or those that are not.
     fn shut_down(&self, asked: bool, last: bool) -> Vec<Action> {
-        let concerned = self.jobs.iter().filter(|(_, job)| !job.stopped && job.last.counts(asked) == last);
+        let concerned = self.jobs.iter().filter(|(_, job)| !job.is_over() && job.last.counts(asked) == last);
         let command = |(name, job): (&JobName, &Tracked)| {
             let start_may_come = self.start_may_come(name, job);
             Action::ShutDown { job: name.clone(), start_may_come }
@@ -210,11 +279,17 @@ impl ShutdownPolicy {
 
     /// How a job ended. Its `stopped` follows.
     pub fn completed(&mut self, name: &JobName, completion: Completion) {
-        let Some(job) = self.jobs.get(name) else { return };
+        let Some(job) = self.jobs.get_mut(name) else { return };
+        job.leaves = completion.leaves;
+        job.completion = Some(completion);
         if job.leaving && self.phase == Phase::Up {
             return;
         }
         let code = completion.code.unwrap_or(0);
+        if completion.gave_up && (job.main || job.required) && self.phase == Phase::Up {
+            self.blocked_code = Some(self.failed_source(name).unwrap_or(1));
+            return;
+        }
         if job.main {
             self.main_code = Some(code);
         }
@@ -246,23 +321,32 @@ impl ShutdownPolicy {
             return Vec::new();
         }
         job.stopped = true;
-        let main = job.main;
+        self.over(name)
+    }
+
+    /// A job has stopped, and perhaps nothing is left of it.
+    fn over(&mut self, name: &JobName) -> Vec<Action> {
+        let main = self.jobs.get(name).is_some_and(|job| job.main && job.is_over());
         match self.phase {
-            Phase::Up if main || self.required_failure.is_some() || self.only_waits_for_the_end() => self.close(false),
+            Phase::Up if main || self.has_failed() || self.only_waits_for_the_end() => self.close(false),
             Phase::Up | Phase::Closing { .. } | Phase::Done => self.settle(),
         }
     }
 
+    fn has_failed(&self) -> bool {
+        self.required_failure.or(self.blocked_code).is_some()
+    }
+
     /// Whether every job is complete but those that wait for the shutdown.
     fn only_waits_for_the_end(&self) -> bool {
-        let done = |job: &Tracked| job.stopped || job.start.as_ref() == Some(&Event::SHUTDOWN);
+        let done = |job: &Tracked| job.is_over() || job.start.as_ref() == Some(&Event::SHUTDOWN);
         self.had_jobs && !self.stays_up && self.jobs.values().all(done)
     }
 
     /// Ends it if all jobs have stopped, or sends home those that wait for each other.
     fn settle(&mut self) -> Vec<Action> {
         let Phase::Closing { asked, turn_of_last } = self.phase else { return Vec::new() };
-        let live = self.jobs.iter().filter(|(_, job)| !job.stopped && (turn_of_last || !job.last.counts(asked)));
+        let live = self.jobs.iter().filter(|(_, job)| !job.is_over() && (turn_of_last || !job.last.counts(asked)));
         let live: Vec<(&JobName, &Tracked)> = live.collect();
         if live.is_empty() && !turn_of_last {
             self.phase = Phase::Closing { asked, turn_of_last: true };
@@ -281,7 +365,7 @@ impl ShutdownPolicy {
     }
 
     fn exit_code(&self, asked: bool) -> u8 {
-        if let Some(code) = self.required_failure {
+        if let Some(code) = self.required_failure.or(self.blocked_code) {
             return code;
         }
         if self.jobs.values().any(|job| job.main) {

@@ -130,6 +130,8 @@ pub struct WatchPolicy {
     instances: Vec<Instance>,
     /// Whether there ever was a good answer.
     known: bool,
+    /// Whether an answer ever held an instance.
+    has_seen: bool,
     unsettled: Option<Unsettled>,
 }
 
@@ -149,6 +151,7 @@ impl WatchPolicy {
             refilled: now,
             instances: Vec::new(),
             known: false,
+            has_seen: false,
             unsettled: None,
         }
     }
@@ -156,6 +159,13 @@ impl WatchPolicy {
     /// The instances last seen, in order; `None` before the first answer.
     pub fn instances(&self) -> Option<&[Instance]> {
         self.known.then_some(&*self.instances)
+    }
+
+    /// Whether an event of this watch is a fact that stands. One that has never seen an instance has none.
+    pub fn is_fact(&self, code: EventCode) -> bool {
+        let healthy = self.instances.len() >= self.min_instances;
+        self.has_seen
+            && ((code == EventCode::StatusHealthy && healthy) || (code == EventCode::StatusUnhealthy && !healthy))
     }
 
     /// Asks for the first time, or as soon as it is time for that.
@@ -180,6 +190,7 @@ impl WatchPolicy {
     pub fn inherit(&mut self, instances: Vec<Instance>) {
         if !self.known {
             self.known = true;
+            self.has_seen |= !instances.is_empty();
             self.instances = instances;
         }
     }
@@ -297,6 +308,7 @@ impl WatchPolicy {
     }
 
     fn change(&mut self, instances: Vec<Instance>) -> Vec<Action> {
+        self.has_seen |= !instances.is_empty();
         self.instances = instances;
         let healthy = self.instances.len() >= self.min_instances;
         let status = if healthy { EventCode::StatusHealthy } else { EventCode::StatusUnhealthy };

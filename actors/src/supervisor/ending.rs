@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use slog::error;
+use slog::{error, info};
 
 use super::Supervisor;
 use crate::event::EventCode;
 use crate::messages::{AllEnded, CatalogCommand, CatalogFinished, ControlClosed, ControlCommand, ReaperCommand};
-use crate::spec::{JobSpec, Last};
+use crate::spec::JobSpec;
+use crate::timers;
 
 /// How long the last requests to a catalog may keep us.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
@@ -48,10 +49,11 @@ impl Supervisor {
         self.perform(actions, ctx);
     }
 
-    /// All jobs have stopped: kills what is left, and waits a moment for the deregistrations.
+    /// All jobs have stopped: ends what is left, and waits a moment for the deregistrations.
     pub(super) fn end(&mut self, ctx: &mut Context<Self>) {
+        let since = self.closing_since.unwrap_or_else(timers::now);
         if let Some(core) = &self.core {
-            core.reaper.do_send(ReaperCommand::EndAll { grace: self.grace(), done: ctx.address().recipient() });
+            core.reaper.do_send(ReaperCommand::EndAll { since, done: ctx.address().recipient() });
         }
         if let Some(catalog) = &self.catalog {
             catalog.agent.do_send(CatalogCommand::Finish(ctx.address().recipient()));
@@ -60,11 +62,15 @@ impl Supervisor {
         self.ending = Some(Ending { processes: self.core.is_some(), services: self.catalog.is_some() });
     }
 
-    /// How long checks may take to end. Where services are the last to leave, theirs have as long as the jobs that leave
-    /// with them; others have had their time while the jobs stopped.
-    fn grace(&self) -> Duration {
-        let leaves_last = |job: &JobSpec| job.health.is_some() && job.last != Last::No;
-        if self.spec.jobs.iter().any(leaves_last) { self.spec.stop_timeout } else { Duration::ZERO }
+    /// Says whom a stop waits for, once that takes longer than usual.
+    pub(super) fn name_the_late(&self) {
+        let late: Vec<String> =
+            self.policy.live().filter(|name| self.jobs.contains_key(*name)).map(ToString::to_string).collect();
+        if !late.is_empty() {
+            info!(self.log, "the stop waits for {}", late.join(", "));
+        } else if self.ending.as_ref().is_some_and(|ending| ending.processes) {
+            info!(self.log, "the stop waits for processes that jobs have left behind");
+        }
     }
 
     /// Whether the end waits for the catalog to forget us.

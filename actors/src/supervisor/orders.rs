@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 use super::Supervisor;
 use crate::event::JobName;
 use crate::messages::{JobCommand, JobOrder, Order, OrderError};
-use crate::policy::reload::Step;
 
 /// Orders whose job has not stopped yet.
 #[derive(Debug, Default)]
@@ -25,28 +24,32 @@ impl Supervisor {
         let Some(job) = self.spec.jobs.iter().find(|job| job.name == name).cloned() else {
             return Err(OrderError::Unknown);
         };
-        if self.reloads.policy.is_leaving(&name) {
+        let policy = &mut self.reloads.policy;
+        if policy.is_leaving(&name) {
             return Err(OrderError::Stopping);
         }
-        let live = self.policy.is_live(&name);
+        // One that is complete may have left processes behind, which end first.
+        let live = self.policy.is_live(&name) || self.policy.leaves_something(&name);
         info!(self.log, "ordered"; "job" => name.to_string(), "order" => ?order);
         let step = match order {
             Order::Signal(number) => {
                 self.tell(&name, JobCommand::Signal(number));
                 return Ok(None);
             }
-            Order::Stop if !live => return Ok(None),
-            Order::Start if live => {
+            Order::Stop if policy.hold(&name) || !live => return Ok(None),
+            Order::Start if self.policy.is_live(&name) => {
                 self.tell(&name, JobCommand::Start);
+                self.source_is_back(&name);
                 return Ok(None);
             }
             Order::Start | Order::Restart if !live => {
-                self.perform_step(Step { discard: vec![name.clone()], start: vec![job], ..Step::default() }, ctx);
+                let step = policy.start_now(&job);
+                self.perform_step(step, ctx);
                 self.tell(&name, JobCommand::Start);
                 return Ok(None);
             }
-            Order::Start | Order::Restart => self.reloads.policy.replace(&job, true),
-            Order::Stop => self.reloads.policy.replace(&job, false),
+            Order::Start | Order::Restart => policy.replace(&job, true),
+            Order::Stop => policy.replace(&job, false),
         };
         let step = step.ok_or(OrderError::Stopping)?;
         let (answer, answered) = oneshot::channel();
@@ -62,7 +65,7 @@ impl Supervisor {
         self.orders.waiting = waiting;
         let done: Vec<_> = done;
         for (name, order, answer) in done {
-            if order == Order::Restart {
+            if order != Order::Stop {
                 self.tell(&name, JobCommand::Start);
             }
             if answer.send(Ok(())).is_err() {

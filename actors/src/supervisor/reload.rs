@@ -1,6 +1,6 @@
 //! Reloads: one at a time, first validated, then performed. What changes is decided in `policy::reload`.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -9,17 +9,18 @@ use actix::prelude::*;
 use slog::{error, info, warn};
 use tokio::sync::oneshot;
 
-use super::Supervisor;
+use super::{Supervisor, WatcherIndex};
 use crate::control::Socket;
-use crate::event::{JobName, Owner};
+use crate::event::{EventCode, JobName, Owner, Source};
 use crate::messages::{
     BusCommand, ControlCommand, JobCommand, JobUpdate, MetricCommand, ReaperCommand, Reload, ReloadError,
-    TelemetryCommand,
+    TelemetryCommand, TellFact,
 };
 use crate::output::Sink;
+use crate::policy::job::JobPolicy;
 use crate::policy::reload::{Diff, ReloadPolicy, Step};
 use crate::signal_handler::SignalsMean;
-use crate::spec::{JobSpec, OnReload, Spec};
+use crate::spec::{JobSpec, OnReload, Spec, StartRule};
 use crate::watch::variable;
 
 /// Reads the config as it is now, with the environment of now; the text of an error is for people. May block.
@@ -121,8 +122,9 @@ impl Supervisor {
             warn!(self.log, "{}", warning);
         }
         let old = std::mem::replace(&mut self.spec, new);
+        self.note_places();
         let policy = &self.policy;
-        let step = self.reloads.policy.change(&old, &self.spec, |name| policy.has_stopped(name));
+        let step = self.reloads.policy.change(&old, &self.spec, |name| policy.is_over(name));
         self.change_control(socket, ctx);
         self.policy.stay_up(self.spec.stay_up);
         if let Some(core) = &self.core {
@@ -132,8 +134,16 @@ impl Supervisor {
         self.watch_addresses(ctx);
         self.change_telemetry();
         self.change_catalog(&old, ctx);
+        self.grant();
+        self.waits.of(&self.spec);
+        let gone: Vec<JobName> =
+            old.jobs.iter().map(|job| &job.name).filter(|name| self.find(name).is_none()).cloned().collect();
         self.perform_step(step, ctx);
         self.update_jobs(true);
+        for name in gone {
+            let actions = self.waits.removed(&name);
+            self.perform_waits(actions);
+        }
     }
 
     fn change_control(&mut self, socket: Option<(Socket, UnixListener)>, ctx: &Context<Self>) {
@@ -216,16 +226,22 @@ impl Supervisor {
             self.policy.leave(&name);
             self.tell(&name, JobCommand::Kill);
         }
+        let started: HashSet<JobName> = step.start.iter().map(|job| job.name.clone()).collect();
+        let mut concerned: HashSet<JobName> = HashSet::new();
         for name in &step.discard {
+            concerned.extend(self.watched_by(name));
             self.discard(name);
         }
-        let started: Vec<JobName> = step.start.iter().map(|job| job.name.clone()).collect();
-        for job in step.start {
-            self.policy.add(&job);
-            self.start_job(&job, ctx);
+        for job in &step.start {
+            self.policy.add(job);
         }
-        for name in step.discard.iter().filter(|name| !started.contains(name)) {
-            if self.spec.jobs.iter().any(|job| job.name == *name) {
+        let index = WatcherIndex::of(&self.spec);
+        for job in &step.start {
+            self.start_job(job, self.surroundings(job, &index), ctx);
+            concerned.extend(super::source_of(job).cloned());
+        }
+        for name in step.discard.iter().filter(|name| !started.contains(*name)) {
+            if self.find(name).is_some() {
                 self.policy.stay_away(name);
             } else {
                 let actions = self.policy.remove(name);
@@ -235,19 +251,76 @@ impl Supervisor {
         for name in &step.discard {
             self.forget_output(name);
         }
-        if self.init.is_open() {
-            for name in &started {
-                self.begin(name);
+        for name in &concerned {
+            self.update_job(name, &index, false);
+        }
+        for job in &step.start {
+            self.source_is_back(&job.name);
+            if self.init.is_open() {
+                self.begin(&job.name);
+                self.tell_fact(job);
             }
         }
-        if !started.is_empty() {
-            self.update_jobs(false);
+    }
+
+    /// What has happened already counts for a job that starts late, if it stands.
+    fn tell_fact(&self, job: &JobSpec) {
+        let (StartRule::Once(event), Some(to)) = (&job.start, self.jobs.get(&job.name)) else { return };
+        let tell = TellFact { event: event.clone(), to: to.clone().recipient() };
+        match &event.source {
+            Source::Job(source) if self.policy.is_away(source) => {
+                if self.is_fact_of_the_absent(source, event.code) {
+                    to.do_send(event.clone());
+                }
+            }
+            Source::Job(source) => {
+                if let Some(source) = self.jobs.get(source) {
+                    source.do_send(tell);
+                }
+            }
+            Source::Check(source) => {
+                if let Some(source) = self.checks.get(source) {
+                    source.do_send(tell);
+                }
+            }
+            Source::Watch(source) => {
+                let watches = self.spec.watches.iter().zip(&self.watches);
+                for (_, (_, watch)) in watches.filter(|(spec, _)| spec.name == *source) {
+                    watch.do_send(tell.clone());
+                }
+            }
+            Source::Global | Source::Signal(_) | Source::Reason(_) => {}
+        }
+    }
+
+    /// What stands of a job that was stopped by hand.
+    fn is_fact_of_the_absent(&self, source: &JobName, code: EventCode) -> bool {
+        let last = self.policy.last_code(source);
+        match code {
+            EventCode::Stopped => true,
+            EventCode::Ended => last.is_some(),
+            EventCode::ExitSuccess => last == Some(0),
+            EventCode::ExitFailed => last.is_some_and(|code| code != 0),
+            EventCode::Stopping
+            | EventCode::Terminating
+            | EventCode::StatusHealthy
+            | EventCode::StatusUnhealthy
+            | EventCode::StatusChanged
+            | EventCode::TimerExpired
+            | EventCode::EnterMaintenance
+            | EventCode::ExitMaintenance
+            | EventCode::Error
+            | EventCode::Quit
+            | EventCode::Metric
+            | EventCode::Startup
+            | EventCode::Shutdown
+            | EventCode::Signal => false,
         }
     }
 
     /// What a job or a check that the config has no more has written is kept no longer.
     fn forget_output(&self, name: &JobName) {
-        let job = self.spec.jobs.iter().find(|job| job.name == *name);
+        let job = self.find(name);
         if job.is_none_or(|job| job.health.is_none()) {
             self.pump.forget(Owner::Check(name.clone()));
         }
@@ -256,31 +329,45 @@ impl Supervisor {
         }
     }
 
-    /// Forgets a job that has stopped, and kills what it may have left.
+    /// Forgets a job that has stopped. A check that is still at work has had its TERM and ends by itself.
     fn discard(&mut self, name: &JobName) {
         self.jobs.remove(name);
         self.checks.remove(name);
+        self.interests.remove(name);
         let Some(core) = &self.core else { return };
         for owner in [Owner::Job(name.clone()), Owner::Check(name.clone())] {
             core.bus.do_send(BusCommand::Unsubscribe(owner.clone()));
-            core.reaper.do_send(ReaperCommand::Disown(owner));
+            core.reaper.do_send(ReaperCommand::Forget(owner));
         }
     }
 
+    /// The job whose stop this one is at.
+    fn watched_by(&self, name: &JobName) -> Option<JobName> {
+        self.find(name).and_then(super::source_of).cloned()
+    }
+
     /// Tells the jobs that stay whom they have beside them by now.
-    fn update_jobs(&self, renew: bool) {
-        let Some(core) = &self.core else { return };
-        for job in &self.spec.jobs {
-            let Some(address) = self.jobs.get(&job.name) else { continue };
-            if self.reloads.policy.is_leaving(&job.name) {
-                continue;
-            }
-            let update = JobUpdate { around: self.surroundings(job), renew };
-            let subscriber = Owner::Job(job.name.clone());
-            let events = crate::policy::job::JobPolicy::new(job, update.around.clone()).interests();
+    fn update_jobs(&mut self, renew: bool) {
+        let index = WatcherIndex::of(&self.spec);
+        let names: Vec<JobName> = self.spec.jobs.iter().map(|job| job.name.clone()).collect();
+        for name in names {
+            self.update_job(&name, &index, renew);
+        }
+    }
+
+    fn update_job(&mut self, name: &JobName, index: &WatcherIndex, renew: bool) {
+        let (Some(core), Some(job), Some(address)) = (&self.core, self.find(name), self.jobs.get(name)) else { return };
+        if self.reloads.policy.is_leaving(name) {
+            return;
+        }
+        let update = JobUpdate { around: self.surroundings(job, index), renew };
+        let events = JobPolicy::interests_of(job, &update.around.watchers);
+        address.do_send(update);
+        if self.interests.get(name) != Some(&events) {
+            let (subscriber, to) = (Owner::Job(name.clone()), address.clone().recipient());
             core.bus.do_send(BusCommand::Unsubscribe(subscriber.clone()));
-            core.bus.do_send(BusCommand::Subscribe { subscriber, events, to: address.clone().recipient() });
-            address.do_send(update);
+            core.bus.do_send(BusCommand::Subscribe { subscriber, events: events.clone(), to });
+            self.interests.insert(name.clone(), events);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::messages::{CatalogStatus, EventCounts, MetricsText};
 use crate::metrics::{CONTENT_TYPE, Exposition};
 use crate::output::{Counts, LogCounts};
 use crate::overview::{self, CatalogReport, JobReport, NoAnswer, Report};
-use crate::policy::job::Health;
+use crate::policy::job::{Health, State};
 use crate::process_stats::Units;
 use crate::spec::ServiceSpec;
 use crate::status;
@@ -118,9 +118,15 @@ fn events(mut counts: Vec<(Event, u64)>, exposition: &mut Exposition) {
 type Sample = fn(&JobReport, Option<&Figures>) -> Option<f64>;
 
 /// The label is `name`, since `job` is what Prometheus calls a scrape. One sample a job each: its name, type, help, and where the value comes from.
-const OF_JOBS: [(&str, &str, &str, Sample); 6] = [
-    ("containerpilot_job_restarts_total", "counter", "runs of a job after its first one", |job, _| {
-        job.status.as_ref().map(|status| status.runs.saturating_sub(1) as f64)
+const OF_JOBS: [(&str, &str, &str, Sample); 8] = [
+    ("containerpilot_job_runs_total", "counter", "runs of the job, whatever started them", |job, _| {
+        job.status.as_ref().map(|status| status.runs as f64)
+    }),
+    ("containerpilot_job_restarts_total", "counter", "runs of a job that followed an end of its own", |job, _| {
+        job.status.as_ref().map(|status| status.restarts as f64)
+    }),
+    ("containerpilot_job_blocked", "gauge", "whether what the job waits for can no longer happen", |job, _| {
+        job.status.as_ref().map(|status| if status.state == State::Blocked { 1.0 } else { 0.0 })
     }),
     ("containerpilot_job_up", "gauge", "whether a process of the job runs", |job, _| {
         Some(if job.status.as_ref().is_some_and(|status| status.pid.is_some()) { 1.0 } else { 0.0 })

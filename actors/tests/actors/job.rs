@@ -7,7 +7,7 @@ use containerpilot_actors::messages::{
     BusCommand, CatalogCommand, CheckCommand, CheckReport, GroupSignal, JobCommand, JobFact, ReaperCommand, RunFact,
     RunReport,
 };
-use containerpilot_actors::policy::job::{CheckControl, Checked, Completion, Report, Surroundings};
+use containerpilot_actors::policy::job::{CheckControl, Checked, Completion, JobPolicy, Report, Surroundings};
 use containerpilot_actors::spec::{Budget, JobSpec, StartRule};
 use containerpilot_actors::testing::{Probe, job, millis, probe, secs};
 use slog::{Discard, Logger, o};
@@ -50,12 +50,17 @@ impl Scene {
     fn told(&mut self) -> Vec<String> {
         let say = |command| match command {
             ReaperCommand::Spawn { run, .. } => format!("spawn {}", run.0),
-            ReaperCommand::SignalGroup { run, signal: GroupSignal::Terminate, .. } => format!("TERM {}", run.0),
+            ReaperCommand::Stop { run, whole_group: true, .. } => format!("TERM {}", run.0),
+            ReaperCommand::EndRemainder { run, .. } => format!("end the rest of {}", run.0),
             ReaperCommand::SignalGroup { run, signal: GroupSignal::Kill, .. } => format!("KILL {}", run.0),
             ReaperCommand::SignalProcess { run, signal, .. } => format!("signal {signal} to process {}", run.0),
             other @ (ReaperCommand::SignalGroup { .. }
             | ReaperCommand::PutEnv(_)
             | ReaperCommand::Disown(_)
+            | ReaperCommand::Forget(_)
+            | ReaperCommand::Grant(_)
+            | ReaperCommand::Closing
+            | ReaperCommand::Stop { .. }
             | ReaperCommand::Reap
             | ReaperCommand::EndAll { .. }) => format!("{other:?}"),
         };
@@ -115,7 +120,7 @@ async fn an_interval_job_keeps_its_beat() {
         scene.ended(run, Exit::Status(0));
         scene.pass(millis(4900)).await;
     }
-    let completion = Completion { code: Some(0), by_itself: true };
+    let completion = Completion { code: Some(0), by_itself: true, ..Completion::default() };
     assert_eq!(scene.supervisor.take(), [JobFact::Completed(JobName::new("app"), completion)]);
     scene.pass(secs(60)).await;
     assert_eq!(scene.told(), Vec::<String>::new(), "nothing after completion");
@@ -159,25 +164,30 @@ async fn the_check_begins_with_the_first_run_and_ends_with_the_job() {
     assert_eq!(scene.check.next(secs(5)).await, CheckCommand(CheckControl::End));
 }
 
-#[actix::test]
-async fn a_job_is_told_of_nothing_but_its_own_events() {
-    let ((to_reaper, _a), (to_bus, _b), (to_supervisor, _c)) = (probe(), probe(), probe());
-    let neighbours = JobNeighbours {
-        reaper: to_reaper,
-        bus: to_bus,
-        supervisor: to_supervisor,
-        check: None,
-        catalog: None,
-        metrics: probe().0,
-    };
+#[test]
+fn a_job_is_told_of_nothing_but_its_own_events() {
     let start = Event::job(EventCode::StatusHealthy, &JobName::new("db"));
     let spec = JobSpec { start: StartRule::Once(start.clone()), ..job("app") };
-    let log = Logger::root(Discard, o!());
-    let actor = JobActor::new(&spec, Surroundings::default(), neighbours, &log, None);
-    let mut interests = actor.interests();
+    let mut interests = JobPolicy::interests_of(&spec, &[]);
     interests.retain(|event| !matches!(event.code, EventCode::EnterMaintenance | EventCode::ExitMaintenance));
     assert_eq!(interests, [start]);
     assert_eq!(Owner::Job(spec.name).to_string(), "app");
+}
+
+#[actix::test]
+async fn a_restart_waits_for_what_the_run_has_left_behind() {
+    tokio::time::pause();
+    let mut scene = scene(&JobSpec { restarts: Budget::Unlimited, backoff: None, ..job("app") });
+    scene.job.do_send(Event::STARTUP);
+    scene.pass(millis(1)).await;
+    let tell = |fact| scene.job.do_send(RunReport { run: RunId(1), fact });
+    tell(RunFact::Remains { writes: false });
+    tell(RunFact::Ended(RunEnd::Exited(Exit::Status(1))));
+    scene.pass(secs(60)).await;
+    assert_eq!(scene.told(), ["spawn 1", "end the rest of 1"]);
+    scene.job.do_send(RunReport { run: RunId(1), fact: RunFact::Gone });
+    scene.pass(millis(1)).await;
+    assert_eq!(scene.told(), ["spawn 2"]);
 }
 
 #[actix::test]

@@ -18,14 +18,91 @@ async fn a_kill_reaches_the_whole_group() {
     until(secs(10), || alive(child), |alive| !alive).await;
 }
 
+/// A member of the group that counts its TERMs, and takes a moment to end.
+const CHILD: &str = "(trap 'echo TERM >> $F/seen; sleep 0.3; echo end >> $F/seen; exit 0' TERM
+                      echo up > $F/ready; while :; do sleep 0.05; done)";
+
 #[actix::test]
-async fn what_outlives_its_leader_gets_a_term() {
+async fn what_outlives_a_leader_that_ended_by_itself_gets_a_term() {
     let mut scene = Scene::new("leftover").await;
-    let child =
-        "(trap 'echo TERM > $F/seen; exit 0' TERM; echo > $F/ready; while :; do sleep 0.05; done) >/dev/null 2>&1 &";
-    scene.run(1, &format!("{child} until [ -e $F/ready ]; do sleep 0.02; done"));
+    scene.run(1, &format!("{CHILD} >/dev/null 2>&1 & until [ -s $F/ready ]; do sleep 0.02; done"));
     assert_eq!(scene.end_of(1).await, RunEnd::Exited(Exit::Status(0)));
-    assert_eq!(scene.file("seen").await, "TERM\n");
+    assert_eq!(scene.rest(1), Some(false));
+    scene.end_rest(1);
+    scene.gone(1).await;
+    assert_eq!(scene.file("seen").await, "TERM\nend\n");
+}
+
+#[actix::test]
+async fn a_wrapper_that_dies_at_once_leaves_its_application_one_term_and_its_clean_end() {
+    let mut scene = Scene::new("wrapper").await;
+    scene.run(1, &format!("{CHILD} & wait"));
+    scene.file("ready").await;
+    scene.stop(1);
+    scene.end_of(1).await;
+    assert_eq!(scene.rest(1), Some(true));
+    scene.end_rest(1);
+    scene.gone(1).await;
+    assert_eq!(scene.file("seen").await, "TERM\nend\n");
+}
+
+#[actix::test]
+async fn one_that_is_forked_after_the_term_gets_its_own() {
+    let mut scene = Scene::new("forked-late").await;
+    let late =
+        format!("trap '{} & until [ -s $F/ready ]; do sleep 0.02; done; exit 0' TERM", CHILD.replace('\'', "\""));
+    scene.run(1, &format!("{late}; echo up > $F/leader; while :; do sleep 0.05; done"));
+    scene.file("leader").await;
+    scene.stop(1);
+    scene.end_of(1).await;
+    scene.end_rest(1);
+    scene.gone(1).await;
+    assert_eq!(scene.file("seen").await, "TERM\nend\n");
+}
+
+#[actix::test]
+async fn a_stopped_process_acts_on_its_term() {
+    let mut scene = Scene::new("stopped").await;
+    scene.run(1, "trap 'echo clean; exit 7' TERM; echo $$ > $F/pid; kill -STOP $$; while :; do sleep 0.05; done");
+    let pid: i32 = scene.file("pid").await.trim().parse().unwrap();
+    let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    until(secs(10), state, |stat| stat.contains(") T ")).await;
+    scene.stop(1);
+    assert_eq!(scene.end_of(1).await, RunEnd::Exited(Exit::Status(7)));
+}
+
+#[actix::test]
+async fn a_descendant_in_a_group_of_its_own_is_asked_when_leader_and_group_have_ended() {
+    let mut scene = Scene::new("escapee").await;
+    let escapee = CHILD.trim_matches(['(', ')']).replace('\'', "\"");
+    scene.run(1, &format!("setsid sh -c '{escapee}' >/dev/null 2>&1 & wait"));
+    scene.file("ready").await;
+    scene.stop(1);
+    scene.end_of(1).await;
+    assert_eq!(scene.rest(1), Some(false));
+    scene.end_rest(1);
+    scene.gone(1).await;
+    assert_eq!(scene.file("seen").await, "TERM\nend\n");
+}
+
+#[actix::test]
+async fn a_leader_that_has_left_its_group_is_still_the_job() {
+    let mut scene = Scene::new("moved").await;
+    let move_away = "import os, time; os.setpgid(0, os.getpgid(os.getppid())); print('moved', file=open(os.environ['F'] + '/moved', 'w'), flush=True); time.sleep(60)";
+    scene.run(1, &format!("exec python3 -c \"{move_away}\""));
+    scene.file("moved").await;
+    scene.stop(1);
+    assert_eq!(scene.end_of(1).await, RunEnd::Exited(Exit::Signal(15)));
+}
+
+#[actix::test]
+async fn a_pipeline_that_ends_as_one_leaves_nothing() {
+    let mut scene = Scene::new("pipeline").await;
+    for run in 1..20 {
+        scene.run(run, "seq 100 | cat | wc -l");
+        scene.end_of(run).await;
+        assert_eq!(scene.rest(run), None);
+    }
 }
 
 #[actix::test]

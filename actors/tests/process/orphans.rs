@@ -17,9 +17,26 @@ async fn a_daemon_in_a_session_of_its_own_is_found_and_ended() {
     let daemon: i32 = scene.file("daemon").await.trim().parse().unwrap();
     assert!(alive(daemon), "its job's end is not its own");
     let (done, mut ended) = probe::<AllEnded>();
-    scene.reaper.do_send(ReaperCommand::EndAll { grace: secs(0), done });
+    scene.end_all(done);
     ended.next(secs(20)).await;
     assert!(!alive(daemon));
+}
+
+#[actix::test]
+async fn a_daemon_has_one_term_and_time_for_a_clean_end_when_everything_ends() {
+    let mut scene = Scene::new("clean-daemon").await;
+    scene.run(
+        1,
+        "setsid sh -c 'trap \"echo TERM >> $F/seen; sleep 0.3; echo clean >> $F/seen; exit\" TERM; echo $$ > $F/daemon
+                       while :; do sleep 0.05; done' >/dev/null 2>&1 &
+                  until [ -s $F/daemon ]; do sleep 0.02; done",
+    );
+    scene.end_of(1).await;
+    scene.file("daemon").await;
+    let (done, mut ended) = probe::<AllEnded>();
+    scene.end_all(done);
+    ended.next(secs(20)).await;
+    assert_eq!(scene.file("seen").await, "TERM\nclean\n");
 }
 
 #[actix::test]
@@ -47,6 +64,6 @@ async fn hundreds_of_orphans_leave_no_zombie() {
 async fn with_nothing_left_the_end_is_at_once() {
     let scene = Scene::new("nothing-left").await;
     let (done, mut ended) = probe::<AllEnded>();
-    scene.reaper.do_send(ReaperCommand::EndAll { grace: secs(0), done });
+    scene.end_all(done);
     ended.next(secs(20)).await;
 }

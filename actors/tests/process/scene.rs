@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use containerpilot_actors::event::{JobName, Owner, RunEnd, RunId};
-use containerpilot_actors::messages::{GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
+use containerpilot_actors::messages::{AllEnded, GroupSignal, Launch, ReaperCommand, RunFact, RunReport};
 use containerpilot_actors::output::{Pump, Sink};
+use containerpilot_actors::policy::remainder::Grace;
 use containerpilot_actors::reaper::{Environment, Reaper};
 use containerpilot_actors::spec::{LogOutput, LoggingSpec};
 use containerpilot_actors::sys;
@@ -64,6 +65,33 @@ impl Scene {
 
     pub fn signal(&self, run: u64, signal: GroupSignal) {
         self.reaper.do_send(ReaperCommand::SignalGroup { owner: app(), run: RunId(run), signal });
+    }
+
+    /// The stop's TERM to the whole group of a run, with five seconds of grace.
+    pub fn stop(&self, run: u64) {
+        self.reaper.do_send(ReaperCommand::Stop { owner: app(), run: RunId(run), whole_group: true });
+    }
+
+    /// Ends what a run has left behind; `gone` waits for that.
+    pub fn end_rest(&self, run: u64) {
+        self.reaper.do_send(ReaperCommand::EndRemainder { owner: app(), run: RunId(run), kill: false });
+    }
+
+    pub async fn gone(&mut self, run: u64) {
+        self.report(run, |fact| (*fact == RunFact::Gone).then_some(())).await;
+    }
+
+    /// Whether a run that has ended left others behind, and whether they hold its pipes.
+    pub fn rest(&self, run: u64) -> Option<bool> {
+        let of_run = self.seen.iter().filter(|report| report.run == RunId(run));
+        of_run
+            .filter_map(|report| if let RunFact::Remains { writes } = report.fact { Some(writes) } else { None })
+            .next()
+    }
+
+    pub fn end_all(&self, done: Recipient<AllEnded>) {
+        self.reaper.do_send(ReaperCommand::Grant(Grace::Term(secs(1))));
+        self.reaper.do_send(ReaperCommand::EndAll { since: actix::clock::Instant::now().into_std(), done });
     }
 
     /// The end of a run. A test has no SIGCHLD handler, so it keeps asking.

@@ -83,7 +83,11 @@ fn a_job_runs_once_and_completes() {
     assert_eq!(life.event(&Event::STARTUP), [Action::Spawn(run(1)), Action::Check(CheckControl::Begin)]);
     let actions = life.exit(1, 0);
     assert_eq!(published(&actions), END);
-    assert!(actions.contains(&Action::Complete(Completion { code: Some(0), by_itself: true })));
+    assert!(actions.contains(&Action::Complete(Completion {
+        code: Some(0),
+        by_itself: true,
+        ..Completion::default()
+    })));
     assert_eq!(life.policy.state(), State::Stopped);
 }
 
@@ -94,7 +98,11 @@ fn a_failed_run_says_why_before_the_job_completes() {
     let actions = life.exit(1, 3);
     assert_eq!(published(&actions), [EventCode::ExitFailed, EventCode::Stopping, EventCode::Stopped]);
     assert!(actions.contains(&Action::Fail(RunEnd::Exited(Exit::Status(3)))));
-    assert!(actions.contains(&Action::Complete(Completion { code: Some(3), by_itself: true })));
+    assert!(actions.contains(&Action::Complete(Completion {
+        code: Some(3),
+        by_itself: true,
+        ..Completion::default()
+    })));
 }
 
 #[test]
@@ -236,7 +244,9 @@ fn a_job_gives_up_its_wait_without_an_exit() {
     assert_eq!(life.event(&Event::STARTUP), [Action::Arm(Timer::Wait, secs(3))]);
     let actions = life.elapsed(Timer::Wait);
     assert_eq!(published(&actions), [EventCode::TimerExpired, EventCode::Stopping, EventCode::Stopped]);
-    assert!(actions.contains(&Action::Complete(Completion { code: None, by_itself: true })));
+    let completion = Completion { code: None, by_itself: true, gave_up: true, ..Completion::default() };
+    assert!(actions.contains(&Action::GiveUp) && actions.contains(&Action::Complete(completion)));
+    assert_eq!(life.policy.state(), State::GaveUp);
     assert_eq!(life.of(EventCode::StatusHealthy, "db"), []);
 }
 
@@ -265,7 +275,8 @@ fn a_running_job_gets_a_term_then_a_kill_and_is_then_abandoned() {
     assert_eq!(published(&actions), [EventCode::Stopping]);
     assert!(actions.contains(&Action::Terminate(run(1))));
     assert!(actions.contains(&Action::Arm(Timer::Kill(run(1)), secs(5))));
-    assert_eq!(life.elapsed(Timer::Kill(run(1))), [Action::Kill(run(1)), Action::Arm(Timer::Abandon(run(1)), ABANDON)]);
+    let overdue = [Action::Overdue, Action::Kill(run(1)), Action::Arm(Timer::Abandon(run(1)), ABANDON)];
+    assert_eq!(life.elapsed(Timer::Kill(run(1))), overdue);
     assert_eq!(published(&life.elapsed(Timer::Abandon(run(1)))), [EventCode::Stopped]);
     assert_eq!(life.exit(1, 0), [], "what was abandoned may end at last");
 }
@@ -277,7 +288,11 @@ fn the_exit_comes_before_the_stopped_and_restarts_nothing() {
     life.shutdown(false);
     let actions = life.exit(1, 9);
     assert_eq!(published(&actions), [EventCode::ExitFailed, EventCode::Stopped]);
-    assert!(actions.contains(&Action::Complete(Completion { code: Some(9), by_itself: false })));
+    assert!(actions.contains(&Action::Complete(Completion {
+        code: Some(9),
+        by_itself: false,
+        ..Completion::default()
+    })));
 }
 
 #[test]
@@ -428,7 +443,7 @@ fn a_job_at_the_stop_of_another_stands_by_and_runs_within_its_window() {
     let actions = life.of(EventCode::Stopped, "db");
     assert_eq!(spawned(&actions), [run(1)]);
     assert!(actions.contains(&Action::Arm(Timer::Window(run(1)), secs(5))));
-    assert_eq!(life.elapsed(Timer::Window(run(1))), [Action::Kill(run(1))]);
+    assert_eq!(life.elapsed(Timer::Window(run(1))), [Action::Overdue, Action::Kill(run(1))]);
     assert_eq!(published(&life.exit(1, 0)), END);
 }
 
@@ -495,6 +510,162 @@ fn the_nth_failure_in_a_row_is_critical() {
     assert_eq!([critical(failed()), critical(failed())], [false, true]);
 }
 
+fn remainder(actions: &[Action]) -> Vec<RunId> {
+    actions
+        .iter()
+        .filter_map(|action| if let Action::EndRemainder(run, _) = action { Some(*run) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_restart_waits_until_nothing_is_left_of_the_run_before() {
+    let mut life = Life::new(&JobSpec { restarts: Budget::Unlimited, backoff: None, ..job("app") });
+    life.event(&Event::STARTUP);
+    life.policy.remains(run(1), true);
+    let actions = life.exit(1, 1);
+    assert_eq!((published(&actions), spawned(&actions)), (vec![EventCode::ExitFailed], vec![]));
+    assert_eq!(remainder(&actions), [run(1)]);
+    assert_eq!(life.policy.state(), State::Pausing);
+    assert_eq!(spawned(&life.policy.gone(run(1), life.now)), [run(2)]);
+}
+
+#[test]
+fn the_pause_of_a_back_off_runs_while_something_is_left() {
+    let mut life = Life::new(&JobSpec { restarts: Budget::Unlimited, ..job("app") });
+    life.event(&Event::STARTUP);
+    life.exit(1, 1);
+    life.policy.remains(run(2), false);
+    assert!(life.exit(2, 1).contains(&Action::Arm(Timer::Restart(run(2)), millis(100))));
+    assert_eq!(life.elapsed(Timer::Restart(run(2))), []);
+    assert_eq!(spawned(&life.policy.gone(run(2), life.now)), [run(3)]);
+    life.policy.remains(run(3), false);
+    life.exit(3, 1);
+    assert_eq!(life.policy.gone(run(3), life.now), [], "the pause is not over");
+    assert_eq!(spawned(&life.elapsed(Timer::Restart(run(3)))), [run(4)]);
+}
+
+#[test]
+fn a_job_that_is_stopped_has_stopped_when_nothing_is_left_of_it() {
+    let mut life = Life::new(&job("app"));
+    life.event(&Event::STARTUP);
+    life.shutdown(false);
+    life.policy.remains(run(1), true);
+    let actions = life.exit(1, 143);
+    assert_eq!((published(&actions), remainder(&actions)), (vec![EventCode::ExitFailed], vec![run(1)]));
+    assert_eq!((life.policy.state(), life.policy.current_run()), (State::Ending, Some(run(1))));
+    assert_eq!(life.elapsed(Timer::Kill(run(1))), [], "the deadline of the rest is kept with it");
+    assert_eq!(published(&life.policy.gone(run(1), life.now)), [EventCode::Stopped]);
+}
+
+#[test]
+fn a_complete_job_whose_processes_still_write_lets_them_until_it_is_stopped() {
+    let mut life = Life::new(&job("app"));
+    life.event(&Event::STARTUP);
+    life.policy.remains(run(1), true);
+    let actions = life.exit(1, 0);
+    assert_eq!((published(&actions), remainder(&actions)), (END.to_vec(), vec![]));
+    let leaves = Leaves::Writers;
+    let completion = Completion { code: Some(0), by_itself: true, leaves, ..Completion::default() };
+    assert!(actions.contains(&Action::KeepWriters) && actions.contains(&Action::Complete(completion)), "{actions:?}");
+    assert_eq!(life.policy.stop(), [Action::EndRemainder(run(1), false)]);
+    assert_eq!(life.policy.gone(run(1), life.now), [Action::Released]);
+}
+
+#[test]
+fn what_neither_writes_nor_may_stay_ends_with_the_run() {
+    for (writes, status) in [(false, 0), (true, 1)] {
+        let mut life = Life::new(&job("app"));
+        life.event(&Event::STARTUP);
+        life.policy.remains(run(1), writes);
+        assert_eq!(remainder(&life.exit(1, status)), [run(1)]);
+        assert_eq!(published(&life.policy.gone(run(1), life.now)), [EventCode::Stopped]);
+    }
+}
+
+#[test]
+fn a_daemon_of_a_job_that_may_leave_one_goes_on_until_the_next_run() {
+    let spec = JobSpec { keeps_daemons: true, start: each(EventCode::StatusChanged, "db"), ..job("task") };
+    let mut life = Life::new(&spec);
+    life.of(EventCode::StatusChanged, "db");
+    life.policy.remains(run(1), true);
+    assert_eq!(remainder(&life.exit(1, 1)), []);
+    let actions = life.of(EventCode::StatusChanged, "db");
+    assert_eq!((spawned(&actions), remainder(&actions)), (vec![], vec![run(1)]));
+    assert_eq!(spawned(&life.policy.gone(run(1), life.now)), [run(2)]);
+    life.policy.remains(run(2), true);
+    assert_eq!(remainder(&life.exit(2, 137)), [run(2)], "what a KILL has ended leaves nothing on purpose");
+}
+
+#[test]
+fn a_daemon_stays_in_a_shutdown_and_ends_with_a_stop_by_hand() {
+    let with_daemon = || {
+        let mut life = Life::new(&JobSpec { init: true, exec: job("x").exec, ..job("setup") });
+        life.event(&Event::STARTUP);
+        life.policy.remains(run(1), true);
+        assert_eq!(published(&life.exit(1, 0)), END);
+        life
+    };
+    assert_eq!(with_daemon().shutdown(false), []);
+    assert_eq!(with_daemon().policy.stop(), [Action::EndRemainder(run(1), false)]);
+}
+
+#[test]
+fn a_wait_that_cannot_end_blocks_the_job_until_its_source_is_back() {
+    let mut life = Life::new(&JobSpec { start: once(EventCode::ExitSuccess, "setup"), ..job("app") });
+    assert_eq!(life.policy.source_lost("setup has failed".into(), true), [Action::Block("setup has failed".into())]);
+    assert_eq!(life.policy.source_lost("setup has failed".into(), true), [], "once is enough");
+    assert_eq!(life.policy.state(), State::Blocked);
+    life.policy.source_back();
+    assert_eq!(life.policy.state(), State::Waiting);
+    life.of(EventCode::ExitSuccess, "setup");
+    assert_eq!(life.policy.source_lost("setup has ended".into(), true), [], "it has started");
+}
+
+#[test]
+fn a_handler_is_not_needed_and_a_wait_with_a_deadline_is_never_blocked() {
+    let mut life = Life::new(&JobSpec { start: once(EventCode::ExitFailed, "setup"), ..job("alarm") });
+    assert_eq!(life.policy.source_lost("setup has ended".into(), false), []);
+    assert_eq!(life.policy.state(), State::NotNeeded);
+    let spec = JobSpec { start: once(EventCode::ExitSuccess, "setup"), wait_timeout: Some(secs(3)), ..job("app") };
+    let mut life = Life::new(&spec);
+    assert_eq!((life.policy.source_lost("x".into(), true), life.policy.state()), (vec![], State::Waiting));
+    let mut life = Life::new(&JobSpec { start: once(EventCode::ExitSuccess, "setup"), ..job("app") });
+    life.shutdown(false);
+    assert_eq!(life.policy.source_lost("x".into(), true), [], "nothing is blocked in a shutdown");
+}
+
+#[test]
+fn facts_stand_as_long_as_nothing_is_at_work() {
+    let mut life = Life::new(&JobSpec { start: each(EventCode::StatusChanged, "db"), ..job("app") });
+    let facts = |life: &Life| {
+        let codes = [EventCode::ExitSuccess, EventCode::ExitFailed, EventCode::Stopped, EventCode::StatusHealthy];
+        codes.map(|code| life.policy.is_fact(code))
+    };
+    assert_eq!(facts(&life), [false; 4]);
+    life.of(EventCode::StatusChanged, "db");
+    assert_eq!(facts(&life), [false; 4]);
+    life.exit(1, 0);
+    life.policy.checked(Checked::Passed);
+    assert_eq!(facts(&life), [true, false, false, true]);
+    life.of(EventCode::StatusChanged, "db");
+    life.exit(2, 3);
+    assert_eq!(facts(&life), [false, true, false, false]);
+    life.policy.stop();
+    assert_eq!(facts(&life), [false, true, true, false]);
+}
+
+#[test]
+fn only_runs_after_an_end_of_its_own_are_restarts() {
+    let start = each(EventCode::StatusChanged, "db");
+    let mut life = Life::new(&JobSpec { restarts: Budget::Limited(1), backoff: None, start, ..job("app") });
+    life.of(EventCode::StatusChanged, "db");
+    life.exit(1, 0);
+    assert_eq!(life.policy.restarted(), 1);
+    life.exit(2, 0);
+    life.of(EventCode::StatusChanged, "db");
+    assert_eq!(life.policy.restarted(), 1);
+}
+
 /// Random histories: whatever happens in whatever order, a job's runs never overlap, restarts stay within their budget,
 /// its stop is announced once, and nothing follows its completion. A failure prints the seed.
 #[test]
@@ -546,10 +717,12 @@ fn random_history(seed: u64) {
         if dice.below(3) == 0 { Life::watched_by(&spec, "pre", dice.below(2) == 0) } else { Life::new(&spec) };
     let (mut runs, mut alive, mut killed, mut stopping, mut complete) = (0u64, None, false, 0, 0);
     let mut armed: Vec<Timer> = Vec::new();
-    let mut shut = false;
+    let (mut shut, mut ordered) = (false, 0);
+    // What is left of the last run, and whether it is to end.
+    let mut rest: Option<(RunId, bool)> = None;
     for step in 0..80 {
         life.after(millis(dice.below(1500)));
-        let actions = match dice.below(10) {
+        let actions = match dice.below(14) {
             0 => life.event(&Event::STARTUP),
             1 => life.of(EventCode::StatusHealthy, "db"),
             2 => life.of(EventCode::Stopped, "db"),
@@ -564,8 +737,23 @@ fn random_history(seed: u64) {
             }
             6 => life.event(&Event::ENTER_MAINTENANCE),
             7 => life.policy.checked(Checked::Passed),
+            8 if step > 30 && dice.below(3) == 0 => life.policy.stop(),
+            9 if dice.below(3) == 0 => {
+                // A run by order is beside the budget.
+                ordered += 1;
+                life.policy.start_now(life.now)
+            }
+            10 => life.policy.source_lost(String::new(), dice.below(2) == 0),
+            11 => match rest.take() {
+                Some((run, _)) => life.policy.gone(run, life.now),
+                None => Vec::new(),
+            },
             _ => match alive.take() {
                 Some(RunId(number)) => {
+                    if dice.below(2) == 0 {
+                        life.policy.remains(RunId(number), dice.below(2) == 0);
+                        rest = Some((RunId(number), false));
+                    }
                     let status = u8::try_from(dice.below(2)).unwrap();
                     life.exit(number, if killed { 137 } else { status })
                 }
@@ -580,17 +768,24 @@ fn random_history(seed: u64) {
             );
             match action {
                 Action::Spawn(next) => {
-                    assert_eq!(alive, None, "two runs at once");
+                    assert_eq!((alive, rest), (None, None), "two runs at once");
                     assert_eq!(next, RunId(runs + 1));
                     (runs, alive, killed) = (runs + 1, Some(next), false);
-                    assert!(limit.is_none_or(|limit| runs <= limit), "more runs than restarts allow");
+                    assert!(limit.is_none_or(|limit| runs <= limit + ordered), "more runs than restarts allow");
                 }
                 Action::Kill(run) | Action::TimedOut(run) | Action::Terminate(run) => {
                     // One that was given up may have ended since.
                     killed = killed || alive == Some(run);
                 }
                 Action::Publish(EventCode::Stopping) => stopping += 1,
-                Action::Publish(EventCode::Stopped) => complete = 2,
+                Action::Publish(EventCode::Stopped) => {
+                    assert!(rest.is_none_or(|(_, ending)| !ending), "stopped before all is gone");
+                    complete = 2;
+                }
+                Action::EndRemainder(run, _) => {
+                    assert_eq!(rest.map(|(of, _)| of), Some(run));
+                    rest = Some((run, true));
+                }
                 Action::Complete(_) => complete += 1,
                 Action::Arm(timer, _) => armed.push(timer),
                 Action::Publish(_)
@@ -598,6 +793,12 @@ fn random_history(seed: u64) {
                 | Action::Disarm(_)
                 | Action::Check(_)
                 | Action::Tell(_)
+                | Action::Overdue
+                | Action::Abandon(_)
+                | Action::KeepWriters
+                | Action::Released
+                | Action::Block(_)
+                | Action::GiveUp
                 | Action::StandBy => {}
             }
             assert!(stopping <= 1, "stopping was announced twice");
@@ -620,7 +821,10 @@ fn random_history(seed: u64) {
                 life.exit(number, 137);
             }
             life.policy.stand_down();
+            if let Some((run, _)) = rest.take() {
+                life.policy.gone(run, life.now);
+            }
         }
-        assert_eq!(life.policy.state(), State::Stopped, "a shutdown without end");
+        assert!(matches!(life.policy.state(), State::Stopped | State::GaveUp), "a shutdown without end");
     }
 }

@@ -17,7 +17,7 @@ fn shut(job: &str, start_may_come: bool) -> Action {
 }
 
 fn ended(policy: &mut ShutdownPolicy, job: &str, code: u8, by_itself: bool) -> Vec<Action> {
-    policy.completed(&name(job), Completion { code: Some(code), by_itself });
+    policy.completed(&name(job), Completion { code: Some(code), by_itself, ..Completion::default() });
     let mut actions = policy.event(&Event::job(EventCode::Stopping, &name(job)));
     actions.extend(policy.event(&Event::job(EventCode::Stopped, &name(job))));
     actions

@@ -27,6 +27,7 @@ pub mod process_stats;
 pub mod random;
 mod reading;
 pub mod reaper;
+pub mod runtime;
 pub mod signal_handler;
 pub mod spec;
 pub mod status;

@@ -292,6 +292,9 @@ pub enum ReloadError {
     /// The config says what cannot be, or what it asks for cannot be had. Nothing has changed.
     #[error("{0}")]
     Refused(String),
+    /// The config cannot be read now, whatever it says. Nothing has changed.
+    #[error("cannot read the config: {0}")]
+    Unreadable(String),
     /// Everything ends.
     #[error("containerpilot is about to end")]
     Ending,

@@ -145,7 +145,9 @@ async fn reload(request: &Request, neighbours: &ControlNeighbours) -> Reply {
         Ok(Ok(Ok(diff))) if dry_run || request.wants_json() => jobs::json(200, &DiffBody::from(&diff)),
         Ok(Ok(Ok(_))) => Reply::done(),
         Ok(Ok(Err(ReloadError::Refused(reason)))) => Reply::refused(422, &reason),
-        Ok(Ok(Err(error @ ReloadError::Ending))) => Reply::refused(503, &error.to_string()),
+        Ok(Ok(Err(error @ (ReloadError::Unreadable(_) | ReloadError::Ending)))) => {
+            Reply::refused(503, &error.to_string())
+        }
         Ok(Err(_)) => Reply::status_only(503),
         Err(_) => Reply::status_only(504),
     }

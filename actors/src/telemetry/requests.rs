@@ -1,6 +1,7 @@
 //! What each path of the telemetry port means.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -17,6 +18,7 @@ use crate::output::{Counts, LogCounts};
 use crate::overview::{self, CatalogReport, JobReport, NoAnswer, Report};
 use crate::policy::job::Health;
 use crate::process_stats::Units;
+use crate::runtime::blocking::Lane;
 use crate::spec::ServiceSpec;
 use crate::status;
 
@@ -27,6 +29,13 @@ const PAGE_HEADERS: &str = "Cache-Control: no-cache\r\nX-Content-Type-Options: n
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the pump may take, which waits for the reader of the log: its counts are left out rather than waited for.
 const PUMP_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long reading /proc may take: what it tells is left out rather than waited for.
+const PROC_PATIENCE: Duration = Duration::from_secs(1);
+/// How many scrapes may read it at a time.
+const MOST_READERS: usize = 4;
+
+static READERS: LazyLock<Lane> = LazyLock::new(|| Lane::new(MOST_READERS));
 
 pub(super) async fn answer(request: Request, page: bool, neighbours: &TelemetryNeighbours) -> Reply {
     let is_get = matches!(request.method.as_str(), "GET" | "HEAD");
@@ -77,11 +86,12 @@ async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
     let logged = actix::clock::timeout(PUMP_PATIENCE, neighbours.pump.counts()).await.ok().flatten();
     let pids = report.jobs.iter().map(|job| job.status.as_ref().and_then(|status| status.pid)).collect();
     // Files of /proc may keep one waiting.
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = READERS.run(PROC_PATIENCE, move || {
         let units = Units::of_system();
         (process::of_jobs(pids, units), process::own(units))
     });
-    let (figures, own) = reading.await.map_err(|_| NoAnswer)?;
+    // Without a thread, or behind a process that hangs in the kernel, the rest is told all the same.
+    let (figures, own) = reading.await.map_or_else(|_| (Vec::new(), None), |(figures, own)| (figures, Some(own)));
     let mut exposition = Exposition::default();
     events(counts, &mut exposition);
     watches(&report, &mut exposition);
@@ -91,7 +101,9 @@ async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
     let name = "containerpilot_event_loop_lag_seconds";
     exposition.family(name, "gauge", "how long the last scrape waited for the event loop to answer");
     exposition.sample(name, &[], lag.as_secs_f64());
-    own.expose(&mut exposition);
+    if let Some(own) = own {
+        own.expose(&mut exposition);
+    }
     let mut text = exposition.finish();
     text.push_str(&measured);
     Ok(Reply::new(200, CONTENT_TYPE, text.into_bytes()))
@@ -146,8 +158,9 @@ const OF_JOBS: [(&str, &str, &str, Sample); 6] = [
 fn jobs(report: &Report, figures: &[Option<Figures>], exposition: &mut Exposition) {
     for (name, kind, help, value) in OF_JOBS {
         exposition.family(name, kind, help);
-        for (job, figures) in report.jobs.iter().zip(figures) {
-            if let Some(value) = value(job, figures.as_ref()) {
+        let mut figures = figures.iter();
+        for job in &report.jobs {
+            if let Some(value) = value(job, figures.next().and_then(Option::as_ref)) {
                 exposition.sample(name, &[("name", job.entry.name.as_str())], value);
             }
         }

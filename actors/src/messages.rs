@@ -251,9 +251,39 @@ pub enum SupervisorCommand {
     Reload,
     /// A signal for the main job's process.
     PassOn(i32),
-    /// Changes to the environment of all that starts from now on, and of later readings of the config: `None` takes a
-    /// variable out.
-    PutEnv(Vec<(OsString, Option<OsString>)>),
+}
+
+/// Changes to the environment of all that starts from now on, and of later readings of the config: `None` takes a
+/// variable out. All or none of them.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "Result<(), EnvironmentError>")]
+pub struct PutEnvironment(pub Vec<(OsString, Option<OsString>)>);
+
+/// Why an environment cannot be changed: no process could be started with it any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvironmentError {
+    /// A variable is longer than the kernel takes.
+    #[error(
+        "cannot set `{name}`: with its name it has {size} bytes, and no process can be started with more than {most}"
+    )]
+    TooLong {
+        /// Its name, or the beginning of it.
+        name: String,
+        /// Bytes of `NAME=VALUE`.
+        size: usize,
+        /// How many it may have.
+        most: usize,
+    },
+    /// All together are.
+    #[error(
+        "cannot set this: the whole environment would take {size} bytes, and no process can be started with more than {most}"
+    )]
+    TooMuch {
+        /// Bytes that they take, pointers included.
+        size: usize,
+        /// How many they may take beside the largest command line.
+        most: usize,
+    },
 }
 
 /// What the control socket does.

@@ -2,6 +2,7 @@
 
 mod catalog_change;
 mod ending;
+mod environment;
 mod orders;
 mod reload;
 
@@ -198,6 +199,7 @@ impl Supervisor {
         let (Some(core), Some(spec)) = (&self.core, self.spec.control.clone()) else { return };
         let neighbours = ControlNeighbours {
             supervisor: ctx.address().recipient(),
+            environment: ctx.address().recipient(),
             reloads: ctx.address().recipient(),
             overview: ctx.address().recipient(),
             orders: ctx.address().recipient(),
@@ -573,9 +575,6 @@ impl Handler<SupervisorCommand> for Supervisor {
             SupervisorCommand::Reload => self.reload_by_signal(ctx),
             SupervisorCommand::ToggleMaintenance => self.maintain(!self.maintenance),
             SupervisorCommand::Maintenance(on) => self.maintain(on),
-            SupervisorCommand::PutEnv(changes) => {
-                self.put_env(changes);
-            }
         }
     }
 }

@@ -600,6 +600,30 @@ pub fn page_size() -> u64 {
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
+/// What the kernel takes of an exec's arguments and environment; more is E2BIG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecLimits {
+    /// The first length of a string, without its NUL, that it does not take.
+    pub string: usize,
+    /// What all strings, their NULs and the pointers to them may take.
+    pub all: usize,
+}
+
+/// The pages that one string may have (`MAX_ARG_STRLEN`).
+const PAGES_OF_A_STRING: usize = 32;
+/// What all of them have at least, and at most whatever the limit of the stack, of which they have a quarter.
+const ALL_STRINGS: std::ops::RangeInclusive<usize> = 128 * 1024..=6 * 1024 * 1024;
+
+/// Those of our children, which have our limit of the stack.
+pub fn exec_limits() -> ExecLimits {
+    let mut stack = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `stack` outlives the call. If it fails, the least is taken.
+    unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut stack) };
+    let quarter = usize::try_from(stack.rlim_cur / 4).unwrap_or(usize::MAX);
+    let page = usize::try_from(page_size()).unwrap_or(PAGE);
+    ExecLimits { string: PAGES_OF_A_STRING * page, all: quarter.clamp(*ALL_STRINGS.start(), *ALL_STRINGS.end()) }
+}
+
 /// Whether there is something to read, or to accept. Never waits.
 pub fn is_readable(of: &impl AsFd) -> io::Result<bool> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

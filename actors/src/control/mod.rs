@@ -21,7 +21,8 @@ use crate::control::socket::bind_as_configured;
 use crate::guard::PanicGuard;
 use crate::http::{Listener, Reply, Request, Server};
 use crate::messages::{
-    ControlClosed, ControlCommand, Follow, JobOrder, MetricCommand, OverviewQuery, Reload, SupervisorCommand,
+    ControlClosed, ControlCommand, Follow, JobOrder, MetricCommand, OverviewQuery, PutEnvironment, Reload,
+    SupervisorCommand,
 };
 use crate::output::Pump;
 use crate::spec::ControlSpec;
@@ -45,8 +46,10 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Whom requests concern.
 #[derive(Clone, Debug)]
 pub struct ControlNeighbours {
-    /// Environment, maintenance.
+    /// Maintenance.
     pub supervisor: Recipient<SupervisorCommand>,
+    /// Changes to the environment.
+    pub environment: Recipient<PutEnvironment>,
     /// Reloads.
     pub reloads: Recipient<Reload>,
     /// How everything is.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::logs::{self, LogSource};
 use super::{ACTOR_PATIENCE, ControlNeighbours, RELOAD_PATIENCE, jobs};
 use crate::http::{EVENT_STREAM, JSON, Reply, Request};
-use crate::messages::{Follow, MetricCommand, Reload, ReloadError, SupervisorCommand};
+use crate::messages::{Follow, MetricCommand, PutEnvironment, Reload, ReloadError, SupervisorCommand};
 use crate::policy::reload::Diff;
 
 /// What is asked for.
@@ -171,9 +171,12 @@ impl<'a> From<&'a Diff> for DiffBody<'a> {
 }
 
 async fn put_env(body: &[u8], neighbours: &ControlNeighbours) -> Reply {
-    match environment(body) {
-        Some(changes) => tell(&neighbours.supervisor, SupervisorCommand::PutEnv(changes)).await,
-        None => Reply::status_only(422),
+    let Some(changes) = environment(body) else { return Reply::status_only(422) };
+    match actix::clock::timeout(ACTOR_PATIENCE, neighbours.environment.send(PutEnvironment(changes))).await {
+        Ok(Ok(Ok(()))) => Reply::done(),
+        Ok(Ok(Err(error))) => Reply::refused(422, &error.to_string()),
+        Ok(Err(_)) => Reply::status_only(503),
+        Err(_) => Reply::status_only(504),
     }
 }
 

@@ -315,18 +315,6 @@ impl Supervisor {
             address.do_send(update);
         }
     }
-
-    pub(super) fn put_env(&mut self, changes: Vec<(OsString, Option<OsString>)>) {
-        for (name, value) in &changes {
-            match value {
-                Some(value) => self.environment.insert(name.clone(), value.clone()),
-                None => self.environment.remove(name),
-            };
-        }
-        if let Some(core) = &self.core {
-            core.reaper.do_send(ReaperCommand::PutEnv(changes));
-        }
-    }
 }
 
 impl Handler<Reload> for Supervisor {

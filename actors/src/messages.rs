@@ -392,7 +392,7 @@ pub struct JobUpdate {
 }
 
 /// What the telemetry port does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub enum TelemetryCommand {
     /// Serve this from now on; nothing without it.
@@ -400,12 +400,14 @@ pub enum TelemetryCommand {
 }
 
 /// What the telemetry port serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serves {
     /// Where.
     pub address: SocketAddr,
     /// Whether people are served, too.
     pub page: bool,
+    /// By which names they may ask for us, besides addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// What is measured.

@@ -522,7 +522,8 @@ fn telemetry_service(spec: &Spec) -> Option<ServiceSpec> {
 }
 
 fn serves(telemetry: &TelemetrySpec) -> Serves {
-    Serves { address: telemetry.address, page: telemetry.page }
+    let TelemetrySpec { address, page, hosts, .. } = telemetry;
+    Serves { address: *address, page: *page, hosts: hosts.clone() }
 }
 
 /// How a job is told to stop while others go on.

@@ -19,6 +19,7 @@ mod promises;
 mod reading;
 mod samples;
 mod scarce;
+mod strict;
 mod telemetry;
 mod terminal;
 mod tidy;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::logs::{self, LogSource};
 use super::{ACTOR_PATIENCE, ControlNeighbours, RELOAD_PATIENCE, jobs};
-use crate::http::{EVENT_STREAM, JSON, Reply, Request};
+use crate::http::{ALLOW_GET, ALLOW_POST, EVENT_STREAM, JSON, Reply, Request};
 use crate::messages::{Follow, MetricCommand, PutEnvironment, Reload, ReloadError, SupervisorCommand};
 use crate::policy::reload::Diff;
 
@@ -83,7 +83,8 @@ pub(super) async fn answer(request: Request, neighbours: &ControlNeighbours) -> 
         Method::Post => request.method == "POST",
     };
     if !allowed {
-        return (Some(path), Reply::status_only(405));
+        let allow = if method == Method::Get { ALLOW_GET } else { ALLOW_POST };
+        return (Some(path), Reply::not_allowed(allow));
     }
     let reply: Pin<Box<dyn Future<Output = Reply> + '_>> = match route {
         Route::Ping => return (Some(path), Reply::done()),

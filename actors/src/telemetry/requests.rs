@@ -1,6 +1,7 @@
 //! What each path of the telemetry port means.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use super::TelemetryNeighbours;
 use super::process::{self, Figures};
 use crate::control::{LogSource, log_events};
 use crate::event::Event;
-use crate::http::{JSON, Reply, Request};
-use crate::messages::{CatalogStatus, EventCounts, MetricsText};
+use crate::http::{ALLOW_GET, JSON, Reply, Request};
+use crate::messages::{CatalogStatus, EventCounts, MetricsText, Serves};
 use crate::metrics::{CONTENT_TYPE, Exposition};
 use crate::output::{Counts, LogCounts};
 use crate::overview::{self, CatalogReport, JobReport, NoAnswer, Report};
@@ -26,6 +27,7 @@ const PAGE: &str = include_str!("page.html");
 const HTML: &str = "text/html; charset=utf-8";
 /// Nobody frames the page; what it may load, it says itself.
 const PAGE_HEADERS: &str = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n";
+const NOT_MEANT: &str = "the page is served by its address, as `localhost`, and by the names in `telemetry: { hosts: [...] }`, and this is none of them";
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the pump may take, which waits for the reader of the log: its counts are left out rather than waited for.
 const PUMP_PATIENCE: Duration = Duration::from_millis(500);
@@ -37,22 +39,40 @@ const MOST_READERS: usize = 4;
 
 static READERS: LazyLock<Lane> = LazyLock::new(|| Lane::new(MOST_READERS));
 
-pub(super) async fn answer(request: Request, page: bool, neighbours: &TelemetryNeighbours) -> Reply {
+pub(super) async fn answer(request: Request, serves: &Serves, neighbours: &TelemetryNeighbours) -> Reply {
     let is_get = matches!(request.method.as_str(), "GET" | "HEAD");
     match request.path.as_str() {
         "/metrics" => metrics(neighbours).await.unwrap_or_else(|NoAnswer| Reply::status_only(503)),
-        "/status" if !is_get => Reply::status_only(405),
+        "/status" if !is_get => Reply::not_allowed(ALLOW_GET),
         "/status" => status(neighbours).await.unwrap_or_else(|NoAnswer| Reply::status_only(503)),
-        _ if !page => Reply::status_only(404),
+        _ if !serves.page => Reply::status_only(404),
+        path if is_page(path) && !is_meant(&request, &serves.hosts) => Reply::refused(403, NOT_MEANT),
         path => page_part(path, is_get, &request, neighbours).await,
     }
+}
+
+fn is_page(path: &str) -> bool {
+    path == "/" || path.starts_with("/page/")
+}
+
+/// Whether a request is for us by a name that cannot be made to mean us. A page of a stranger's whose own name has come to mean our
+/// address could read all of ours in a browser (DNS rebinding): an address cannot be given away, and neither can `localhost`.
+fn is_meant(request: &Request, hosts: &[String]) -> bool {
+    // Browsers always say whom they ask.
+    let Some(host) = &request.host else { return true };
+    if let Some(v6) = host.strip_prefix('[') {
+        return v6.split(']').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    let name = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    let name = name.strip_suffix('.').unwrap_or(&name);
+    name == "localhost" || name.parse::<Ipv4Addr>().is_ok() || hosts.iter().any(|host| host == name)
 }
 
 /// What the page is made of. 3.8 has nothing at `/`, and so it is for whoever does not ask for HTML.
 async fn page_part(path: &str, is_get: bool, request: &Request, neighbours: &TelemetryNeighbours) -> Reply {
     match path {
         "/" if !request.accept.contains("text/html") => Reply::status_only(404),
-        "/" | "/page/status" | "/page/events" if !is_get => Reply::status_only(405),
+        "/" | "/page/status" | "/page/events" if !is_get => Reply::not_allowed(ALLOW_GET),
         "/" => Reply { headers: PAGE_HEADERS, ..Reply::new(200, HTML, PAGE.as_bytes()) },
         "/page/status" => match overview::report(&neighbours.supervisor, |_| true).await {
             Ok(report) => as_json(&status::StatusBody::new(&report)),
@@ -61,7 +81,7 @@ async fn page_part(path: &str, is_get: bool, request: &Request, neighbours: &Tel
         "/page/events" => crate::control::events(request, &neighbours.journal).await,
         _ => match path.strip_prefix("/page/logs/") {
             None | Some("") => Reply::status_only(404),
-            Some(_) if !is_get => Reply::status_only(405),
+            Some(_) if !is_get => Reply::not_allowed(ALLOW_GET),
             Some(name) => {
                 let source = LogSource { supervisor: &neighbours.supervisor, pump: &neighbours.pump };
                 log_events(name, request, source).await

@@ -13,6 +13,7 @@ use actix::Actor;
 use containerpilot_actors::addresses::InterfaceAddress;
 use containerpilot_actors::event::{Event, EventCode, JobName};
 use containerpilot_actors::output::{Pump, Sink};
+use containerpilot_actors::runtime;
 use containerpilot_actors::spec::{Exec, JobSpec, LogOutput, Spec, StartRule};
 use containerpilot_actors::supervisor::{Resources, Supervisor};
 use containerpilot_actors::sys;
@@ -49,8 +50,8 @@ fn run() -> std::io::Result<u8> {
     };
     let sink = Sink::open(&LogOutput::Stdout).map_err(std::io::Error::other)?;
     let (nothing, signals) = (File::open("/dev/null")?, sys::signal_fd(false)?);
-    actix::System::new().block_on(async move {
-        let pump = Pump::start(&actix::Arbiter::new().handle(), sink, &spec.logging)?;
+    runtime::event_loop()?.block_on(async move {
+        let pump = Pump::start(&runtime::arbiter_of_pump().0, sink, &spec.logging)?;
         let (finished, status) = tokio::sync::oneshot::channel();
         let environment = std::env::vars_os().collect();
         let log = Logger::root(Discard, o!());

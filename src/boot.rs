@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use containerpilot_actors::output::{OpenError, Pump, Sink};
+use containerpilot_actors::runtime;
 use containerpilot_actors::spec::Spec;
 use containerpilot_actors::supervisor::{BROKEN, Resources, Supervisor};
 use containerpilot_actors::sys;
 
 use actix::Actor;
-use slog::info;
+use slog::{info, warn};
 
 /// How long the first log line may take to be written: nobody may be reading yet.
 const FIRST_LINE: Duration = Duration::from_millis(20);
@@ -69,12 +70,15 @@ pub fn run(
     let sink = Sink::open(&spec.logging.output)?;
     let signals = sys::signal_fd(spec.signals.passed_on).map_err(system("listen to signals"))?;
     let nothing = File::open("/dev/null").map_err(system("open /dev/null"))?;
-    let runtime = actix::System::new();
-    runtime.block_on(async move {
-        let arbiter = actix::Arbiter::new();
-        let pump = Pump::start(&arbiter.handle(), sink, &spec.logging).map_err(system("watch the output of jobs"))?;
+    let event_loop = runtime::event_loop().map_err(system("start the event loop"))?;
+    event_loop.block_on(async move {
+        let (arbiter, without_thread) = runtime::arbiter_of_pump();
+        let pump = Pump::start(&arbiter, sink, &spec.logging).map_err(system("watch the output of jobs"))?;
         let log = crate::logging::logger(pump.clone());
         info!(log, "ContainerPilot {} starts", env!("CARGO_PKG_VERSION"); "jobs" => spec.jobs.len());
+        if let Some(cause) = without_thread {
+            warn!(log, "the log has no thread of its own, a reader that is slow delays everything: {}", cause);
+        }
         // A raw job writes to the same stream: our line is not to land in the middle of one of its own.
         pump.flushed(FIRST_LINE).await;
         let (finished, status) = tokio::sync::oneshot::channel();

@@ -14,6 +14,8 @@ use containerpilot_actors::http::percent_encode;
 
 /// How long the whole of a request may take.
 const LIMIT: Duration = Duration::from_secs(10);
+/// How long a reload may take: reading the config has a deadline of its own, which is to be told.
+const RELOAD_LIMIT: Duration = Duration::from_secs(20);
 /// How long a job may take to do what it is told.
 const ORDER_LIMIT: Duration = Duration::from_secs(620);
 /// The longest answer that is read.
@@ -72,12 +74,8 @@ pub fn send(request: &Request, socket: &Path) -> Result<Vec<u8>, ClientError> {
     let (flag, message) = message(request);
     let limit = match request {
         Request::Order { .. } => ORDER_LIMIT,
-        Request::Reload
-        | Request::DryRun { .. }
-        | Request::Maintenance { .. }
-        | Request::PutEnv(_)
-        | Request::PutMetric(_)
-        | Request::Ping => LIMIT,
+        Request::Reload | Request::DryRun { .. } => RELOAD_LIMIT,
+        Request::Maintenance { .. } | Request::PutEnv(_) | Request::PutMetric(_) | Request::Ping => LIMIT,
     };
     carried_out(flag, message, socket, limit)
 }

@@ -28,6 +28,7 @@ pub mod processes;
 pub mod random;
 mod reading;
 pub mod reaper;
+pub mod runtime;
 pub mod signal_handler;
 pub mod spec;
 pub mod status;

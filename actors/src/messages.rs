@@ -317,9 +317,39 @@ pub enum SupervisorCommand {
     Reload,
     /// A signal for the main job's process.
     PassOn(i32),
-    /// Changes to the environment of all that starts from now on, and of later readings of the config: `None` takes a
-    /// variable out.
-    PutEnv(Vec<(OsString, Option<OsString>)>),
+}
+
+/// Changes to the environment of all that starts from now on, and of later readings of the config: `None` takes a
+/// variable out. All or none of them.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "Result<(), EnvironmentError>")]
+pub struct PutEnvironment(pub Vec<(OsString, Option<OsString>)>);
+
+/// Why an environment cannot be changed: no process could be started with it any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvironmentError {
+    /// A variable is longer than the kernel takes.
+    #[error(
+        "cannot set `{name}`: with its name it has {size} bytes, and no process can be started with more than {most}"
+    )]
+    TooLong {
+        /// Its name, or the beginning of it.
+        name: String,
+        /// Bytes of `NAME=VALUE`.
+        size: usize,
+        /// How many it may have.
+        most: usize,
+    },
+    /// All together are.
+    #[error(
+        "cannot set this: the whole environment would take {size} bytes, and no process can be started with more than {most}"
+    )]
+    TooMuch {
+        /// Bytes that they take, pointers included.
+        size: usize,
+        /// How many they may take beside the largest command line.
+        most: usize,
+    },
 }
 
 /// What the control socket does.
@@ -358,6 +388,9 @@ pub enum ReloadError {
     /// The config says what cannot be, or what it asks for cannot be had. Nothing has changed.
     #[error("{0}")]
     Refused(String),
+    /// The config cannot be read now, whatever it says. Nothing has changed.
+    #[error("cannot read the config: {0}")]
+    Unreadable(String),
     /// Everything ends.
     #[error("containerpilot is about to end")]
     Ending,
@@ -425,7 +458,7 @@ pub struct JobUpdate {
 }
 
 /// What the telemetry port does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub enum TelemetryCommand {
     /// Serve this from now on; nothing without it.
@@ -433,12 +466,14 @@ pub enum TelemetryCommand {
 }
 
 /// What the telemetry port serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serves {
     /// Where.
     pub address: SocketAddr,
     /// Whether people are served, too.
     pub page: bool,
+    /// By which names they may ask for us, besides addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// What is measured.

@@ -656,8 +656,10 @@ pub struct TelemetrySpec {
     pub service: ServiceSpec,
     /// The users' own metrics.
     pub metrics: Vec<MetricSpec>,
-    /// Whether a page for people is served too.
+    /// Whether a page for people is served too: unless the config says so, on the loopback interface only.
     pub page: bool,
+    /// The names, besides addresses and `localhost`, by which a browser may ask for the page; in lower case.
+    pub hosts: Vec<String>,
     /// Whether nothing is started if somebody else has the port, as in version 2.
     pub must_listen: bool,
 }

@@ -2,6 +2,7 @@
 
 mod catalog_change;
 mod ending;
+mod environment;
 mod orders;
 mod reload;
 
@@ -226,6 +227,7 @@ impl Supervisor {
         let (Some(core), Some(spec)) = (&self.core, self.spec.control.clone()) else { return };
         let neighbours = ControlNeighbours {
             supervisor: ctx.address().recipient(),
+            environment: ctx.address().recipient(),
             reloads: ctx.address().recipient(),
             overview: ctx.address().recipient(),
             orders: ctx.address().recipient(),
@@ -634,7 +636,8 @@ fn telemetry_service(spec: &Spec) -> Option<ServiceSpec> {
 }
 
 fn serves(telemetry: &TelemetrySpec) -> Serves {
-    Serves { address: telemetry.address, page: telemetry.page }
+    let TelemetrySpec { address, page, hosts, .. } = telemetry;
+    Serves { address: *address, page: *page, hosts: hosts.clone() }
 }
 
 /// How a job is told to stop while others go on.
@@ -697,9 +700,6 @@ impl Handler<SupervisorCommand> for Supervisor {
             SupervisorCommand::Reload => self.reload_by_signal(ctx),
             SupervisorCommand::ToggleMaintenance => self.maintain(!self.maintenance),
             SupervisorCommand::Maintenance(on) => self.maintain(on),
-            SupervisorCommand::PutEnv(changes) => {
-                self.put_env(changes);
-            }
         }
     }
 }

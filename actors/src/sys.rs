@@ -3,6 +3,7 @@
 //! Not here: decisions. Callers say what, this says how on Linux.
 #![expect(unsafe_code, reason = "the one place for system calls that nothing safe wraps")]
 
+mod clone3;
 mod unlinked;
 
 use std::ffi::{CStr, CString};
@@ -90,7 +91,20 @@ pub fn prepare_process() -> io::Result<()> {
     mask.thread_set_mask()?;
     default_dispositions();
     keep_descriptors();
+    can_wait()?;
     become_subreaper()
+}
+
+/// Whether ends of children can be learned of at all. A sandbox that forbids it would have us wait for ever later.
+fn can_wait() -> io::Result<()> {
+    // SAFETY: an all-zero siginfo_t is valid; waitid fills it in.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` outlives the call, which reaps nobody.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, &mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) };
+    match Errno::last() {
+        errno if result == -1 && !matches!(errno, Errno::ECHILD | Errno::EINTR) => Err(errno.into()),
+        _ => Ok(()),
+    }
 }
 
 /// The size of a page of memory.
@@ -115,8 +129,17 @@ pub fn default_dispositions() {
 
 /// Keeps children from getting the descriptors that we were started with.
 pub fn keep_descriptors() {
-    // SAFETY: only sets a flag on descriptors. A kernel without the call (before 5.11) leaves them as they are.
-    unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+    // SAFETY: only sets a flag on descriptors.
+    if unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) } == 0 {
+        return;
+    }
+    // A kernel without the call (before 5.11), or a sandbox that forbids it. Without /proc they stay as they are.
+    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let descriptors = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
+    for descriptor in descriptors.filter(|descriptor| *descriptor > 2) {
+        // SAFETY: only sets a flag on a descriptor; that of the folder is closed already or has it.
+        unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
 }
 
 /// Makes orphans below us our children. As PID 1 they are anyway.
@@ -575,6 +598,12 @@ impl PipePoll {
         Ok(Self(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
     }
 
+    /// Whether it can be asked at all, which a sandbox may forbid.
+    pub fn check(&self) -> io::Result<()> {
+        self.0.wait(&mut [EpollEvent::empty()], EpollTimeout::ZERO)?;
+        Ok(())
+    }
+
     /// Lets the event loop of this thread wait for it.
     pub fn watch(self: Arc<Self>) -> io::Result<AsyncFd<Arc<Self>>> {
         // SAFETY: the value owns its descriptor; nobody replaces it while it is registered.
@@ -650,6 +679,30 @@ pub fn clock_ticks() -> f64 {
 pub fn page_size() -> u64 {
     // SAFETY: touches no memory of ours.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+/// What the kernel takes of an exec's arguments and environment; more is E2BIG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecLimits {
+    /// The first length of a string, without its NUL, that it does not take.
+    pub string: usize,
+    /// What all strings, their NULs and the pointers to them may take.
+    pub all: usize,
+}
+
+/// The pages that one string may have (`MAX_ARG_STRLEN`).
+const PAGES_OF_A_STRING: usize = 32;
+/// What all of them have at least, and at most whatever the limit of the stack, of which they have a quarter.
+const ALL_STRINGS: std::ops::RangeInclusive<usize> = 128 * 1024..=6 * 1024 * 1024;
+
+/// Those of our children, which have our limit of the stack.
+pub fn exec_limits() -> ExecLimits {
+    let mut stack = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `stack` outlives the call. If it fails, the least is taken.
+    unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut stack) };
+    let quarter = usize::try_from(stack.rlim_cur / 4).unwrap_or(usize::MAX);
+    let page = usize::try_from(page_size()).unwrap_or(PAGE);
+    ExecLimits { string: PAGES_OF_A_STRING * page, all: quarter.clamp(*ALL_STRINGS.start(), *ALL_STRINGS.end()) }
 }
 
 /// Whether there is something to read, or to accept. Never waits.

@@ -236,12 +236,27 @@ pub fn telemetry(
 ) -> Option<TelemetrySpec> {
     let (scope, raw) = reader.block::<Telemetry<'_>>(scope, field)?;
     let tags = reader.strings(&scope, raw.tags);
-    let page = reader.boolean(&scope, raw.page).unwrap_or(true);
+    let page = reader.boolean(&scope, raw.page);
+    let hosts = hosts(&scope, raw.hosts, reader);
     let must_listen = reader.boolean(&scope, raw.required).unwrap_or(false);
     let metrics = metrics(&scope, raw.metrics, reader);
     let fields = Server { port: raw.port, interfaces: raw.interfaces };
     let server = server(&scope, fields, tags, surroundings, reader);
-    Some(TelemetrySpec { metrics, page, must_listen, ..server })
+    Some(TelemetrySpec { metrics, page: page.unwrap_or(server.page), hosts, must_listen, ..server })
+}
+
+/// The names by which a browser may ask for the page.
+fn hosts(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<String> {
+    let hosts = reader.strings(scope, field);
+    let is_name = |host: &String| {
+        let may_be = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        !host.is_empty() && host.bytes().all(may_be)
+    };
+    for host in hosts.iter().filter(|host| !is_name(host)) {
+        let says = format!("`{}` is not a host name, without a scheme and a port", shortened(host));
+        reader.problem(scope, field, says);
+    }
+    hosts.into_iter().map(|host| host.trim_end_matches('.').to_ascii_lowercase()).collect()
 }
 
 /// Where the metrics server is, as written.
@@ -282,8 +297,10 @@ pub fn server(
         interval: TELEMETRY_INTERVAL,
         ..ServiceSpec::new(TELEMETRY_NAME)
     };
+    // 3.8 has no page: nobody elsewhere sees one for whom none was asked for.
+    let page = address.to_canonical().is_loopback();
     let address = SocketAddr::new(address, port);
-    TelemetrySpec { address, service, metrics: Vec::new(), page: true, must_listen: false }
+    TelemetrySpec { address, service, metrics: Vec::new(), page, hosts: Vec::new(), must_listen: false }
 }
 
 fn metrics(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<MetricSpec> {

@@ -7,6 +7,7 @@ use containerpilot_actors::event::{Event, EventCode, JobName, Source};
 use containerpilot_actors::spec::{
     Backoff, Budget, Exec, HealthSpec, InitialStatus, JobSpec, Last, OnReload, ServiceSpec, StartRule, Stdin,
 };
+use containerpilot_actors::sys;
 
 use super::discovery;
 use super::exec;
@@ -340,6 +341,14 @@ fn env(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<(OsString, O
         };
         if text.as_ref().is_some_and(|text| text.contains('\0')) {
             reader.problems.push(Problem::value(value, path, "has a NUL in it"));
+            continue;
+        }
+        let size = text.as_ref().map_or(0, |text| name.len() + 1 + text.len());
+        let longest = sys::exec_limits().string;
+        if size >= longest {
+            let says =
+                format!("has {size} bytes with its name, and no process can be started with more than {}", longest - 1);
+            reader.problems.push(Problem::value(value, path, says));
             continue;
         }
         // The last of equal names counts, as everywhere.

@@ -28,8 +28,10 @@ mod zookeeper;
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use containerpilot_actors::addresses::Host;
 use containerpilot_actors::spec::Spec;
@@ -47,6 +49,9 @@ pub use reader::go_boolean;
 
 /// A config has six levels; whoever has more than these has made a mistake, or wants our stack to overflow.
 const DEEPEST: usize = 100;
+
+/// The largest config that is read. Real ones have some kilobytes; `/dev/zero` has no end.
+const MOST_TEXT: usize = 16 << 20;
 
 /// Where the config is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,13 +89,21 @@ impl Source {
 
     fn text(&self) -> Result<Cow<'_, [u8]>, ConfigError> {
         match self {
-            Self::File(path) => match std::fs::read(path) {
+            Self::File(path) => match read(path) {
+                Ok(text) if text.len() > MOST_TEXT => Err(ConfigError::TooLarge { path: self.name() }),
                 Ok(text) => Ok(text.into()),
                 Err(source) => Err(ConfigError::Read { path: self.name(), source }),
             },
             Self::Text { text, .. } => Ok(text.into()),
         }
     }
+}
+
+/// Reads a file, or of one without an end a byte more than a config may have.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MOST_TEXT as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// A config that can be used.
@@ -113,7 +126,13 @@ pub enum ConfigError {
         /// As the user named it.
         path: String,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// The file is no config, or never ends.
+    #[error("cannot read the config `{path}`: it is larger than {} MiB", MOST_TEXT >> 20)]
+    TooLarge {
+        /// As the user named it.
+        path: String,
     },
     /// The template cannot be rendered.
     #[error(transparent)]

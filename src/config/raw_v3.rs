@@ -164,7 +164,8 @@ block! {
 block! {
     /// `telemetry`.
     Telemetry, "`telemetry`";
-    port: "port", interfaces: "interfaces", tags: "tags", metrics: "metrics", page: "page", required: "required",
+    port: "port", interfaces: "interfaces", tags: "tags", metrics: "metrics", page: "page", hosts: "hosts",
+    required: "required",
 }
 
 block! {

@@ -518,11 +518,34 @@ fn quotes_in_a_string_exec_are_noted_only() {
 }
 
 #[test]
+fn the_page_is_for_this_machine_unless_it_is_asked_for() {
+    let page = |telemetry: &str| {
+        let spec = loaded(&format!("{{ telemetry: {{ {telemetry} }} }}")).spec.telemetry.unwrap();
+        (spec.page, spec.hosts)
+    };
+    for (telemetry, expected) in [
+        ("", false),
+        ("interfaces: 'static:127.0.0.1'", true),
+        ("interfaces: 'static:127.1.2.3'", true),
+        ("interfaces: 'static:::1'", true),
+        ("interfaces: 'static:0.0.0.0'", false),
+        ("page: true", true),
+        ("page: false, interfaces: 'static:127.0.0.1'", false),
+    ] {
+        assert_eq!(page(telemetry), (expected, Vec::new()), "{telemetry}");
+    }
+    assert_eq!(page("hosts: ['App.Example.', 'b']"), (false, vec!["app.example".to_owned(), "b".to_owned()]));
+    for wrong in ["'http://a'", "'a:80'", "''", "'*.a'"] {
+        let says = refused(&format!("{{ telemetry: {{ hosts: [{wrong}] }} }}"));
+        assert!(says.contains("telemetry.hosts: ") && says.contains("is not a host name"), "{says}");
+    }
+}
+
+#[test]
 fn metrics_are_named_by_their_parts() {
     let metrics = |metrics: &str| format!("{{ telemetry: {{ metrics: [ {metrics} ] }} }}");
     let spec = loaded(&metrics("{ subsystem: 's', name: 'n', help: 'h', type: 'gauge' }")).spec.telemetry.unwrap();
     assert_eq!((spec.metrics[0].full_name.as_str(), spec.address.to_string().as_str()), ("s_n", "10.2.0.1:9090"));
-    assert!(spec.page);
     assert!(!spec.must_listen);
     let spec = loaded("{ telemetry: { page: false, required: true } }").spec.telemetry.unwrap();
     assert!(!spec.page && spec.must_listen);

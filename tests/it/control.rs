@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::http::local;
-use crate::pilot::{Pilot, containerpilot};
+use crate::http::{listens, local};
+use crate::pilot::{Pilot, containerpilot, until};
 
 const JOBS: &str = "{ name: 'app', exec: ['sh', '-c', 'echo app is up; trap \"echo got hup\" HUP; while :; do sleep 100 & wait $!; done'] },
      { name: 'later', exec: ['sh', '-c', 'echo later is up; exec sleep 100'], when: { source: 'app', once: 'stopped' } },
@@ -20,7 +20,7 @@ const JOBS: &str = "{ name: 'app', exec: ['sh', '-c', 'echo app is up; trap \"ec
 fn pilot() -> Pilot {
     let mut pilot = Pilot::of_jobs(JOBS);
     pilot.says("app is up");
-    crate::pilot::until(|| crate::http::listens(&pilot.folder.join("socket")));
+    until(|| listens(&pilot.folder.join("socket")));
     pilot
 }
 
@@ -152,12 +152,12 @@ fn health_is_an_exit_status() {
     );
     let mut pilot = Pilot::of_jobs(&jobs);
     pilot.says("starts");
-    crate::pilot::until(|| cli(&pilot, &["-healthy"]).1.contains("check failed"));
+    until(|| cli(&pilot, &["-healthy"]).1.contains("check failed"));
     assert_eq!(cli(&pilot, &["-healthy", "db"]).0, Some(1));
     assert_eq!(cli(&pilot, &["-healthy", "app"]).0, Some(0));
     assert_eq!(cli(&pilot, &["-healthy", "nosuch"]).0, Some(1));
     std::fs::write(pilot.folder.join("ok"), "").unwrap();
-    crate::pilot::until(|| cli(&pilot, &["-healthy"]) == (Some(0), String::new(), String::new()));
+    until(|| cli(&pilot, &["-healthy"]) == (Some(0), String::new(), String::new()));
 }
 
 #[test]
@@ -267,8 +267,8 @@ fn lines_that_wait_for_the_reader_of_the_log_are_not_waited_for() {
         fifo.display()
     );
     let pilot = Pilot::of(&config);
-    crate::pilot::until(|| crate::http::listens(&pilot.folder.join("socket")));
-    crate::pilot::until(|| local(&pilot.folder.join("socket"), "GET", "/v3/logs/calm", "").0 == 504);
+    until(|| listens(&pilot.folder.join("socket")));
+    until(|| local(&pilot.folder.join("socket"), "GET", "/v3/logs/calm", "").0 == 504);
     assert_eq!(get(&pilot, "/v3/jobs/calm").1["state"], "running");
     drop((pilot, unread));
     std::fs::remove_dir_all(folder).unwrap();
@@ -367,4 +367,38 @@ fn the_socket_is_ours_alone_and_gone_afterwards() {
     assert_eq!(cli(&pilot, &["-ping"]).0, Some(0));
     drop(pilot);
     assert!(!folder.exists());
+}
+
+#[test]
+fn a_variable_that_no_process_could_be_started_with_is_refused() {
+    let mut pilot =
+        Pilot::of_jobs("{ name: 'tick', exec: ['sh', '-c', 'echo tick ${BIG:-unset}'], when: { interval: '100ms' } }");
+    pilot.says("tick unset");
+    until(|| listens(&pilot.folder.join("socket")));
+    let socket = pilot.folder.join("socket");
+    let put = |body: &str| local(&socket, "POST", "/v3/environ", body);
+    // `BIG=` and the NUL are in the 32 pages, too.
+    let of_size = |size: usize| format!("{{\"BIG\": \"{}\", \"OTHER\": \"set\"}}", "y".repeat(size));
+    let (status, says) = put(&of_size(32 * 4096 - 4));
+    assert_eq!(status, 422);
+    assert_eq!(
+        says,
+        "cannot set `BIG`: with its name it has 131072 bytes, and no process can be started with more than 131071\n"
+    );
+    assert_eq!(put(&of_size(32 * 4096 - 5)).0, 200);
+    pilot.says("tick yyy");
+    // Many of them are too much, too. The command line says why.
+    let value = "y".repeat(120 * 1024);
+    let refused = (0..100).find_map(|number| {
+        let (status, _, stderr) = cli(&pilot, &["-putenv", &format!("BIG{number}={value}")]);
+        (status != Some(0)).then_some((status, stderr))
+    });
+    let (status, stderr) = refused.expect("there is a bound");
+    assert_eq!(status, Some(1));
+    assert!(stderr.contains("the whole environment would take"), "{stderr}");
+    assert_eq!(put("{\"BIG\": \"still\"}").0, 200);
+    pilot.says("tick still");
+    let (status, lines) = pilot.stop();
+    assert_eq!(status, Some(0));
+    assert!(!lines.iter().any(|line| line.contains("too long")), "{lines:?}");
 }

@@ -58,7 +58,9 @@ fn policies_know_of_specs_and_events_only() {
 #[test]
 fn system_calls_and_unsafe_are_in_sys_only() {
     for (path, text) in sources("actors/src").into_iter().chain(sources("src")) {
-        if !path.ends_with("actors/src/sys.rs") && !path.ends_with("actors/src/sys/unlinked.rs") {
+        if !path.ends_with("actors/src/sys.rs")
+            && !path.parent().is_some_and(|folder| folder.ends_with("actors/src/sys"))
+        {
             let found: Vec<String> = lines_with(&text, &["nix::", "libc::", "unsafe"])
                 .into_iter()
                 .filter(|line| !line.contains("std::os::unix::"))
@@ -93,6 +95,18 @@ fn nobody_waits_for_anybody_in_a_mailbox() {
             "{}",
             path.display()
         );
+    }
+}
+
+#[test]
+fn work_that_may_block_goes_through_one_place() {
+    for (path, text) in sources("actors/src") {
+        if path.ends_with("actors/src/runtime/blocking.rs") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let found = lines_with(code, &["spawn_blocking", "tokio::fs", "thread::spawn", "thread::Builder"]);
+        assert_eq!(found, Vec::<String>::new(), "{}", path.display());
     }
 }
 

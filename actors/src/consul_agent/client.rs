@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use awc::http::header::{HeaderName, HeaderValue};
@@ -17,10 +18,17 @@ use crate::catalog::client::{
     ClientError, HttpClient, Question, Reply, Response, client_config, next_piece, read, secret,
 };
 use crate::policy::watch::Answer;
+use crate::runtime::blocking::Lane;
 use crate::spec::ConsulSpec;
 
 /// Answers to all but health queries are short; of longer ones the rest is cut off.
 const SHORT: usize = 64 * 1024;
+
+/// How long the file of a token may take to be read.
+const TOKEN: Duration = Duration::from_secs(1);
+
+/// Reads the files of tokens, of which there is one.
+static READERS: LazyLock<Lane> = LazyLock::new(|| Lane::new(2));
 
 struct Credentials {
     token: RefCell<Option<HeaderValue>>,
@@ -114,8 +122,7 @@ impl ConsulClient {
     /// Reads the token again; whether it is another one.
     async fn renew_token(&self) -> bool {
         let Some(path) = self.credentials.file.clone() else { return false };
-        let reading = tokio::task::spawn_blocking(move || std::fs::read_to_string(path));
-        let Ok(Ok(text)) = reading.await else { return false };
+        let Ok(Ok(text)) = READERS.run(TOKEN, move || std::fs::read_to_string(path)).await else { return false };
         let Ok(new) = secret(&text) else { return false };
         let mut token = self.credentials.token.borrow_mut();
         let renewed = token.as_ref() != Some(&new);

@@ -19,9 +19,10 @@ use tokio::io::unix::AsyncFd;
 
 use crate::control::socket::bind_as_configured;
 use crate::guard::PanicGuard;
-use crate::http::{Listener, Reply, Request, Server};
+use crate::http::{Limits, Listener, Reply, Request, Server};
 use crate::messages::{
-    ControlClosed, ControlCommand, Follow, JobOrder, MetricCommand, OverviewQuery, Reload, SupervisorCommand,
+    ControlClosed, ControlCommand, Follow, JobOrder, MetricCommand, OverviewQuery, PutEnvironment, Reload,
+    SupervisorCommand,
 };
 use crate::output::Pump;
 use crate::spec::ControlSpec;
@@ -39,14 +40,18 @@ const ACTOR_PATIENCE: Duration = Duration::from_secs(5);
 const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the answers that are due may take at the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// What clients may send and have sent.
+const LIMITS: Limits = Limits { body: 1024 * 1024, together: 8 * 1024 * 1024 };
 /// How often it is looked whether they have been given.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Whom requests concern.
 #[derive(Clone, Debug)]
 pub struct ControlNeighbours {
-    /// Environment, maintenance.
+    /// Maintenance.
     pub supervisor: Recipient<SupervisorCommand>,
+    /// Changes to the environment.
+    pub environment: Recipient<PutEnvironment>,
     /// Reloads.
     pub reloads: Recipient<Reload>,
     /// How everything is.
@@ -121,8 +126,9 @@ impl ControlServer {
             debug!(self.log, "the control socket answers"; "socket" => path);
         }
         let (neighbours, due) = (self.neighbours.clone(), self.due.clone());
-        let server =
-            Server::start(Listener::Unix(listener), move |request| answer(request, neighbours.clone(), Due::new(&due)));
+        let server = Server::start(Listener::Unix(listener), LIMITS, move |request| {
+            answer(request, neighbours.clone(), Due::new(&due))
+        });
         self.bound = Some(Bound { _socket: socket, _server: server });
     }
 

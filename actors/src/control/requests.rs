@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::logs::{self, LogSource};
 use super::{ACTOR_PATIENCE, ControlNeighbours, RELOAD_PATIENCE, jobs};
-use crate::http::{EVENT_STREAM, JSON, Reply, Request};
-use crate::messages::{Follow, MetricCommand, Reload, ReloadError, SupervisorCommand};
+use crate::http::{ALLOW_GET, ALLOW_POST, EVENT_STREAM, JSON, Reply, Request};
+use crate::messages::{Follow, MetricCommand, PutEnvironment, Reload, ReloadError, SupervisorCommand};
 use crate::policy::reload::Diff;
 
 /// What is asked for.
@@ -83,7 +83,8 @@ pub(super) async fn answer(request: Request, neighbours: &ControlNeighbours) -> 
         Method::Post => request.method == "POST",
     };
     if !allowed {
-        return (Some(path), Reply::status_only(405));
+        let allow = if method == Method::Get { ALLOW_GET } else { ALLOW_POST };
+        return (Some(path), Reply::not_allowed(allow));
     }
     let reply: Pin<Box<dyn Future<Output = Reply> + '_>> = match route {
         Route::Ping => return (Some(path), Reply::done()),
@@ -145,7 +146,9 @@ async fn reload(request: &Request, neighbours: &ControlNeighbours) -> Reply {
         Ok(Ok(Ok(diff))) if dry_run || request.wants_json() => jobs::json(200, &DiffBody::from(&diff)),
         Ok(Ok(Ok(_))) => Reply::done(),
         Ok(Ok(Err(ReloadError::Refused(reason)))) => Reply::refused(422, &reason),
-        Ok(Ok(Err(error @ ReloadError::Ending))) => Reply::refused(503, &error.to_string()),
+        Ok(Ok(Err(error @ (ReloadError::Unreadable(_) | ReloadError::Ending)))) => {
+            Reply::refused(503, &error.to_string())
+        }
         Ok(Err(_)) => Reply::status_only(503),
         Err(_) => Reply::status_only(504),
     }
@@ -169,9 +172,12 @@ impl<'a> From<&'a Diff> for DiffBody<'a> {
 }
 
 async fn put_env(body: &[u8], neighbours: &ControlNeighbours) -> Reply {
-    match environment(body) {
-        Some(changes) => tell(&neighbours.supervisor, SupervisorCommand::PutEnv(changes)).await,
-        None => Reply::status_only(422),
+    let Some(changes) = environment(body) else { return Reply::status_only(422) };
+    match actix::clock::timeout(ACTOR_PATIENCE, neighbours.environment.send(PutEnvironment(changes))).await {
+        Ok(Ok(Ok(()))) => Reply::done(),
+        Ok(Ok(Err(error))) => Reply::refused(422, &error.to_string()),
+        Ok(Err(_)) => Reply::status_only(503),
+        Err(_) => Reply::status_only(504),
     }
 }
 

@@ -12,8 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::budget::Share;
 use super::request::{Progress, Request, RequestReader};
 use super::{Body, PATIENCE, Reply, Source, reason};
+use crate::output::stamp_http;
 
 /// What a client whose request was refused may still send, so that it gets to read why.
 const MOST_IGNORED: usize = 64 * 1024 * 1024;
@@ -45,15 +47,26 @@ pub(super) fn turns() -> Turns {
     Rc::new(Semaphore::new(1))
 }
 
-pub(super) async fn serve<S, H, F>(mut stream: S, handler: Rc<H>, stage: Rc<Cell<Stage>>, turns: Turns)
+/// What a client may have of the server.
+#[derive(Debug)]
+pub(super) struct Terms {
+    /// The largest body of a request.
+    pub(super) most_body: usize,
+    /// What it holds of the memory that all clients share.
+    pub(super) share: Share,
+    pub(super) turns: Turns,
+}
+
+pub(super) async fn serve<S, H, F>(mut stream: S, handler: Rc<H>, stage: Rc<Cell<Stage>>, terms: Terms)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Fn(Request) -> F,
     F: Future<Output = Reply>,
 {
-    let read = timeout(PATIENCE, read_request(&mut stream)).await;
+    let Terms { most_body, mut share, turns } = terms;
+    let read = timeout(PATIENCE, read_request(&mut stream, most_body, &mut share)).await;
     stage.set(Stage::Answering);
-    let (reply, with_body, refused) = match read {
+    let (mut reply, with_body, refused) = match read {
         Ok(Ok(Some(request))) => {
             let with_body = request.method != "HEAD";
             (handler(request).await, with_body, false)
@@ -62,8 +75,16 @@ where
         Ok(Err(ReadError::Status(status))) => (Reply::status_only(status), true, true),
         Err(_) => (Reply::status_only(408), true, true),
     };
-    if let Body::Stream { .. } = reply.body {
-        stage.set(Stage::Streaming);
+    // Its request has been answered, so that the answer has the share.
+    let is_too_much = match &reply.body {
+        Body::Whole(body) => !share.resize(body.len()),
+        Body::Stream { .. } => {
+            stage.set(Stage::Streaming);
+            false
+        }
+    };
+    if is_too_much {
+        reply = Reply::status_only(503);
     }
     // A client that has gone or does not read gets no answer, and there is nobody to tell.
     if write_reply(&mut stream, reply, with_body, &turns).await.is_err() {
@@ -82,10 +103,19 @@ enum ReadError {
 }
 
 /// A whole request; none if the client closed without a word.
-async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Option<Request>, ReadError> {
-    let mut reader = RequestReader::default();
+async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    most_body: usize,
+    share: &mut Share,
+) -> Result<Option<Request>, ReadError> {
+    let mut reader = RequestReader::new(most_body);
     loop {
         let progress = read_piece(stream, |piece| reader.take(piece)).await.map_err(|_| ReadError::Gone)?;
+        if let Some(Ok(Progress::Partial | Progress::AwaitsContinue)) = &progress
+            && !share.resize(reader.held())
+        {
+            return Err(ReadError::Status(503));
+        }
         match progress {
             None if reader.is_untouched() => return Ok(None),
             None => return Err(ReadError::Status(400)),
@@ -124,7 +154,8 @@ async fn write_reply<S: AsyncWrite + Unpin>(
     use std::io::Write;
     let Reply { status, content_type, headers, body } = reply;
     let mut bytes = Vec::with_capacity(256);
-    write!(bytes, "HTTP/1.1 {status} {}\r\nContent-Type: {content_type}\r\n{headers}", reason(status))?;
+    let (words, date) = (reason(status), stamp_http());
+    write!(bytes, "HTTP/1.1 {status} {words}\r\nDate: {date}\r\nContent-Type: {content_type}\r\n{headers}")?;
     if let Body::Whole(body) = &body {
         write!(bytes, "Content-Length: {}\r\n", body.len())?;
     }

@@ -4,6 +4,7 @@
 //! first client, and a ping has to cost less than 3.8's; `actix-http` would bring two hundred kilobytes for that.
 //! Not here: what is asked for, and who may ask.
 
+mod budget;
 mod connection;
 mod local;
 mod request;
@@ -19,8 +20,16 @@ pub use server::{Listener, Server};
 
 /// The largest request line with all headers.
 pub const MOST_HEAD: usize = 16 * 1024;
-/// The largest body.
-pub const MOST_BODY: usize = 1024 * 1024;
+/// What the clients of a server may have us keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest body of a request.
+    pub body: usize,
+    /// What all clients together hold at most, of requests that are not answered yet and of answers that are not taken yet. Whoever
+    /// needs more than is left is answered with 503.
+    pub together: usize,
+}
+
 /// A request has to be here, and its answer has to be taken, within this time each.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// So many clients are served at a time; one more takes the place of the one that is slowest to ask.
@@ -34,6 +43,11 @@ pub const EVENT_STREAM: &str = "text/event-stream";
 pub const JSON: &str = "application/json";
 /// A JSON object a line.
 pub const JSON_LINES: &str = "application/x-ndjson";
+
+/// The header for what is only read.
+pub const ALLOW_GET: &str = "Allow: GET, HEAD\r\n";
+/// The header for what changes something.
+pub const ALLOW_POST: &str = "Allow: POST\r\n";
 
 /// A body that goes on and on.
 pub trait Source {
@@ -92,6 +106,11 @@ impl Reply {
         Self::new(status, TEXT, format!("{}\n", reason(status)).into_bytes())
     }
 
+    /// There is such a path, but not for this method. `allow` is the header that says for which, with its line end.
+    pub fn not_allowed(allow: &'static str) -> Self {
+        Self { headers: allow, ..Self::status_only(405) }
+    }
+
     /// Why not, as text.
     pub fn refused(status: u16, why: &str) -> Self {
         Self::new(status, TEXT, format!("{}\n", why.trim_end()).into_bytes())
@@ -102,7 +121,9 @@ impl Reply {
         // A comment, or an empty line.
         let heartbeat: &[u8] = if content_type == EVENT_STREAM { b":\n\n" } else { b"\n" };
         let body = Body::Stream { source: Box::new(source), heartbeat };
-        Self { status: 200, content_type, headers: "Cache-Control: no-store\r\n", body }
+        // nginx keeps back what it is not told to pass on, and so do caches.
+        let headers = "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+        Self { status: 200, content_type, headers, body }
     }
 }
 
@@ -112,11 +133,13 @@ pub fn reason(status: u16) -> &'static str {
         200 => "OK",
         202 => "Accepted",
         400 => "Bad Request",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         409 => "Conflict",
         413 => "Request Entity Too Large",
+        417 => "Expectation Failed",
         422 => "Unprocessable Entity",
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",

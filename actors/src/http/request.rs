@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::{MOST_BODY, MOST_HEAD};
+use super::MOST_HEAD;
 
 /// How many headers a request may have.
 const MOST_HEADERS: usize = 64;
@@ -18,6 +18,8 @@ pub struct Request {
     pub path: String,
     /// What follows the `?`, still encoded.
     pub query: String,
+    /// For whom it is: the authority of a target that is a whole URI, or else the `Host` header. None in HTTP/1.0 perhaps.
+    pub host: Option<String>,
     /// The `Accept` header.
     pub accept: String,
     /// The `Last-Event-ID` header.
@@ -57,6 +59,10 @@ pub enum Problem {
     BodyTooLarge,
     /// A transfer coding that we have no idea of.
     UnknownCoding,
+    /// Another expectation than `100-continue`.
+    UnknownExpectation,
+    /// A version of HTTP that is neither 1.0 nor 1.1.
+    UnknownVersion,
 }
 
 impl Problem {
@@ -67,6 +73,8 @@ impl Problem {
             Self::HeadTooLarge => 431,
             Self::BodyTooLarge => 413,
             Self::UnknownCoding => 501,
+            Self::UnknownExpectation => 417,
+            Self::UnknownVersion => 505,
         }
     }
 }
@@ -99,15 +107,20 @@ pub struct RequestReader {
     bytes: Vec<u8>,
     stage: Stage,
     request: Request,
-}
-
-impl Default for RequestReader {
-    fn default() -> Self {
-        Self { bytes: Vec::new(), stage: Stage::Head, request: Request::default() }
-    }
+    most_body: usize,
 }
 
 impl RequestReader {
+    /// Takes bodies of up to `most_body` bytes.
+    pub fn new(most_body: usize) -> Self {
+        Self { bytes: Vec::new(), stage: Stage::Head, request: Request::default(), most_body }
+    }
+
+    /// How much it holds by now.
+    pub fn held(&self) -> usize {
+        self.bytes.capacity() + self.request.body.capacity()
+    }
+
     /// Whether nothing has come yet.
     pub fn is_untouched(&self) -> bool {
         matches!(self.stage, Stage::Head) && self.bytes.is_empty()
@@ -141,14 +154,17 @@ impl RequestReader {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if self.bytes.len() <= MOST_HEAD => return Ok(None),
             Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => return Err(Problem::HeadTooLarge),
+            Err(httparse::Error::Version) if names_a_version(&self.bytes) => return Err(Problem::UnknownVersion),
             Err(_) => return Err(Problem::Malformed),
         };
         if length > MOST_HEAD {
             return Err(Problem::HeadTooLarge);
         }
         let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
-        let (path, query) = split_target(target).ok_or(Problem::Malformed)?;
+        let Target { authority, path, query } = Target::parse(method, target).ok_or(Problem::Malformed)?;
         self.request = Request { method: method.to_owned(), path, query, ..Request::default() };
+        // What waits for an answer in a version that has none would take the first one for the last.
+        let is_current = parsed.version == Some(1);
         let (mut hosts, mut size, mut chunked, mut expects) = (0, None, false, false);
         for header in parsed.headers.iter() {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
@@ -160,26 +176,40 @@ impl RequestReader {
                 }
                 size = Some(value.parse().unwrap_or(usize::MAX));
             } else if is("transfer-encoding") {
+                if !is_current {
+                    return Err(Problem::Malformed);
+                }
                 if chunked || !value.eq_ignore_ascii_case("chunked") {
                     return Err(Problem::UnknownCoding);
                 }
                 chunked = true;
-            } else if is("expect") {
-                expects = value.eq_ignore_ascii_case("100-continue");
+            } else if is("expect") && is_current {
+                if !value.eq_ignore_ascii_case("100-continue") {
+                    return Err(Problem::UnknownExpectation);
+                }
+                expects = true;
             } else if is("accept") {
                 value.clone_into(&mut self.request.accept);
             } else if is("last-event-id") {
                 value.clone_into(&mut self.request.last_event_id);
             } else if is("host") {
+                if !is_authority(header.value) {
+                    return Err(Problem::Malformed);
+                }
                 hosts += 1;
+                self.request.host = Some(value.to_owned());
             }
         }
+        // Who asks for a whole URI means that, whatever the header says.
+        if let Some(authority) = authority {
+            self.request.host = Some(authority);
+        }
         // Two ways to tell the length are a way to smuggle a request past somebody. 3.8: no host, no answer.
-        if (chunked && size.is_some()) || hosts > 1 || (parsed.version == Some(1) && hosts == 0) {
+        if (chunked && size.is_some()) || hosts > 1 || (is_current && hosts == 0) {
             return Err(Problem::Malformed);
         }
         self.stage = if chunked { Stage::ChunkSize } else { Stage::Length { left: size.unwrap_or(0) } };
-        if size.is_some_and(|size| size > MOST_BODY) {
+        if size.is_some_and(|size| size > self.most_body) {
             return Err(Problem::BodyTooLarge);
         }
         self.bytes.drain(..length);
@@ -204,7 +234,7 @@ impl RequestReader {
                         return Err(Problem::Malformed);
                     }
                     let left = usize::from_str_radix(digits, 16).map_err(|_| Problem::BodyTooLarge)?;
-                    if left > MOST_BODY - self.request.body.len() {
+                    if left > self.most_body - self.request.body.len() {
                         return Err(Problem::BodyTooLarge);
                     }
                     self.stage = if left == 0 { Stage::Trailer } else { Stage::Chunk { left } };
@@ -261,18 +291,48 @@ impl RequestReader {
     }
 }
 
-/// Path and query of a request's target, which may be a whole URI.
-fn split_target(target: &str) -> Option<(String, String)> {
-    let whole = if target.starts_with('/') { None } else { target.split_once("://") };
-    let local = match whole {
-        Some((scheme, rest)) if !scheme.contains('/') => rest.find(['/', '?']).map_or("/", |at| &rest[at..]),
-        Some(_) | None => target,
-    };
-    let (path, query) = local.split_once('?').unwrap_or((local, ""));
-    if !(path.starts_with('/') || path == "*") {
-        return None;
+/// What a request is about.
+struct Target {
+    /// Of a target that is a whole URI.
+    authority: Option<String>,
+    path: String,
+    query: String,
+}
+
+impl Target {
+    fn parse(method: &str, target: &str) -> Option<Self> {
+        let whole = if target.starts_with('/') { None } else { target.split_once("://") };
+        let (authority, local) = match whole {
+            Some((scheme, rest)) if !scheme.contains('/') => {
+                let (authority, local) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+                if authority.is_empty() || !is_authority(authority.as_bytes()) {
+                    return None;
+                }
+                (Some(authority.to_owned()), local)
+            }
+            Some(_) | None => (None, target),
+        };
+        let (path, query) = local.split_once('?').unwrap_or((local, ""));
+        let path = if path.is_empty() && authority.is_some() { "/" } else { path };
+        // `*` is the server itself, which may be asked for its options only.
+        if !(path.starts_with('/') || (path == "*" && method == "OPTIONS")) {
+            return None;
+        }
+        Some(Self { authority, path: percent_decoded(path)?, query: query.to_owned() })
     }
-    Some((percent_decoded(path)?, query.to_owned()))
+}
+
+/// Whether this may be a host with a port. Nothing is fine, too.
+fn is_authority(text: &[u8]) -> bool {
+    text.trim_ascii().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(byte))
+}
+
+/// Whether a request line is one but for its version of HTTP.
+fn names_a_version(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
+    let version = words.next().unwrap_or_default();
+    words.next().is_none() && matches!(version, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
 }
 
 /// A text as a part of a path.
@@ -311,8 +371,10 @@ pub(super) fn percent_decoded(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    const MOST_BODY: usize = 1024 * 1024;
+
     fn read(text: &[u8]) -> Result<Progress, Problem> {
-        RequestReader::default().take(text)
+        RequestReader::new(MOST_BODY).take(text)
     }
 
     fn complete(text: &[u8]) -> Request {
@@ -338,13 +400,14 @@ mod tests {
             method: "POST".into(),
             path: "/v3/environ".into(),
             query: "x=%41".into(),
+            host: Some("c".into()),
             accept: "a".into(),
             last_event_id: String::new(),
             body: b"{\"FOO\": \"me\"}".to_vec(),
         };
         for whole in [chunked, plain] {
             for size in 1..whole.len() {
-                let mut reader = RequestReader::default();
+                let mut reader = RequestReader::new(MOST_BODY);
                 let pieces: Vec<&[u8]> = whole.chunks(size).collect();
                 for piece in &pieces[..pieces.len() - 1] {
                     assert_eq!(reader.take(piece), Ok(Progress::Partial), "{size}");
@@ -357,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_client_may_wait_for_the_word_to_go_on() {
-        let mut reader = RequestReader::default();
+        let mut reader = RequestReader::new(MOST_BODY);
         let head = b"POST / HTTP/1.1\r\nHost: c\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
         assert_eq!(reader.take(head), Ok(Progress::AwaitsContinue));
         assert!(matches!(reader.take(b"{}"), Ok(Progress::Complete(_))));
@@ -369,16 +432,53 @@ mod tests {
         assert_eq!(path("/v3/%70ing"), "/v3/ping");
         assert_eq!(path("http://control/v3/ping?x"), "/v3/ping");
         assert_eq!(path("http://control"), "/");
+        assert_eq!(path("http://control?x"), "/");
+        assert_eq!(complete(b"OPTIONS * HTTP/1.0\r\n\r\n").path, "*");
+        for wrong in ["*", "", "http://", "http:///x", "http://a b/", "http://user@host/", "control:80"] {
+            let text = format!("GET {wrong} HTTP/1.0\r\n\r\n");
+            assert_eq!(read(text.as_bytes()), Err(Problem::Malformed), "{wrong}");
+        }
         assert_eq!(read(b"GET v3 HTTP/1.0\r\n\r\n"), Err(Problem::Malformed));
         assert_eq!(read(b"GET /%zz HTTP/1.0\r\n\r\n"), Err(Problem::Malformed));
     }
 
     #[test]
+    fn a_request_is_for_the_host_that_its_target_or_else_its_header_names() {
+        let host = |text: &[u8]| complete(text).host;
+        assert_eq!(host(b"GET / HTTP/1.0\r\n\r\n"), None);
+        assert_eq!(host(b"GET / HTTP/1.0\r\nHost: [::1]:90 \r\n\r\n"), Some("[::1]:90".into()));
+        assert_eq!(host(b"GET / HTTP/1.1\r\nHost:\r\n\r\n"), Some(String::new()));
+        assert_eq!(host(b"GET http://a:1/ HTTP/1.1\r\nHost: b\r\n\r\n"), Some("a:1".into()));
+    }
+
+    #[test]
+    fn what_an_older_version_does_not_know_means_nothing_in_it() {
+        let mut reader = RequestReader::new(MOST_BODY);
+        let head = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+        assert_eq!(reader.take(head), Ok(Progress::Partial));
+        assert!(matches!(reader.take(b"{}"), Ok(Progress::Complete(_))));
+        let other = "Expect: the-unexpected\r\nHost: c\r\n\r\n";
+        assert!(matches!(read(format!("GET / HTTP/1.0\r\n{other}").as_bytes()), Ok(Progress::Complete(_))));
+        assert_eq!(read(format!("GET / HTTP/1.1\r\n{other}").as_bytes()), Err(Problem::UnknownExpectation));
+        let chunked = "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+        assert_eq!(read(format!("POST / HTTP/1.0\r\n{chunked}").as_bytes()), Err(Problem::Malformed));
+    }
+
+    #[test]
+    fn other_versions_are_told_so() {
+        assert_eq!(read(b"GET / HTTP/9.9\r\n\r\n"), Err(Problem::UnknownVersion));
+        assert_eq!(read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Err(Problem::UnknownVersion));
+    }
+
+    #[test]
     fn what_is_no_request_is_refused() {
-        let refused: [&[u8]; 9] = [
+        let refused: [&[u8]; 12] = [
             b"GET / HTTP/1.1\r\n\r\n",
             b"hello\r\n\r\n",
-            b"GET / HTTP/9.9\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\n folded: b\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: c\r\nContent-Length: -5\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: c\r\nContent-Length: +5\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: c\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
@@ -397,7 +497,7 @@ mod tests {
         assert_eq!(read(huge), Err(Problem::BodyTooLarge));
         let chunk = b"POST / HTTP/1.1\r\nHost: c\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n";
         assert_eq!(read(chunk), Err(Problem::BodyTooLarge));
-        let mut reader = RequestReader::default();
+        let mut reader = RequestReader::new(MOST_BODY);
         let mut last = reader.take(b"GET / HTTP/1.1\r\nHost: c\r\n");
         for _ in 0..MOST_HEAD {
             if last.is_err() {
@@ -434,7 +534,7 @@ mod tests {
             b"Content-Length: 3\r\n",
         ];
         for _ in 0..5_000 {
-            let mut reader = RequestReader::default();
+            let mut reader = RequestReader::new(MOST_BODY);
             for _ in 0..8 {
                 state ^= state << 13;
                 state ^= state >> 7;

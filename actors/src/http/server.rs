@@ -13,10 +13,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinHandle};
 
-use super::connection::{Stage, Turns, serve, turns};
+use super::budget::Budget;
+use super::connection::{Stage, Terms, Turns, serve, turns};
 use super::local::LocalStream;
 use super::request::Request;
-use super::{MOST_CLIENTS, Reply};
+use super::{Limits, MOST_CLIENTS, Reply};
 use crate::sys;
 
 /// How many clients are admitted before anybody else gets a turn.
@@ -47,13 +48,14 @@ impl Drop for Server {
 
 impl Server {
     /// Answers what clients ask for. To be called in an actor's arbiter.
-    pub fn start<H, F>(listener: Listener, handler: H) -> Self
+    pub fn start<H, F>(listener: Listener, limits: Limits, handler: H) -> Self
     where
         H: Fn(Request) -> F + 'static,
         F: Future<Output = Reply> + 'static,
     {
         let handler = Rc::new(handler);
-        let mut clients = Clients { served: VecDeque::new(), turns: turns() };
+        let budget = Budget::new(limits.together);
+        let mut clients = Clients { served: VecDeque::new(), turns: turns(), most_body: limits.body, budget };
         let accepting = actix::spawn(async move {
             loop {
                 let accepted = match &listener {
@@ -105,6 +107,8 @@ fn is_of_the_client(cause: &io::Error) -> bool {
 struct Clients {
     served: VecDeque<(Rc<Cell<Stage>>, AbortHandle)>,
     turns: Turns,
+    most_body: usize,
+    budget: Budget,
 }
 
 impl Clients {
@@ -122,7 +126,9 @@ impl Clients {
             return;
         }
         let stage = Rc::new(Cell::new(Stage::Reading));
-        let mut serving = Box::pin(serve(stream, handler.clone(), stage.clone(), self.turns.clone()));
+        let (most_body, share, turns) = (self.most_body, self.budget.share(), self.turns.clone());
+        let terms = Terms { most_body, share, turns };
+        let mut serving = Box::pin(serve(stream, handler.clone(), stage.clone(), terms));
         // Most are served as soon as they are looked at, and need no task. One that does is looked at again as it begins,
         // so nobody has to be woken yet. A panic would be the end of its task only, and must not be that of the server.
         let mut context = Context::from_waker(Waker::noop());
@@ -175,7 +181,8 @@ mod tests {
         let listener = UnixListener::bind_addr(&address).expect("the name is ours");
         listener.set_nonblocking(true).expect("it is open");
         let listener = Listener::Unix(sys::watch_listener(listener).expect("there is an event loop"));
-        let server = Server::start(listener, |request| async move {
+        let limits = Limits { body: 1024, together: 64 * 1024 };
+        let server = Server::start(listener, limits, |request| async move {
             match request.path.as_str() {
                 "/panic" => panic!("as asked"),
                 "/wait" => std::future::pending().await,

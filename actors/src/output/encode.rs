@@ -418,6 +418,26 @@ pub fn stamp_go_log() -> String {
     text
 }
 
+/// Now, as HTTP has it: `Sat, 21 Nov 2026 12:00:00 GMT`.
+pub fn stamp_http() -> String {
+    let mut clock = Clock::default();
+    clock.read();
+    http_date(clock.at / 1_000_000_000)
+}
+
+fn http_date(seconds: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut text = String::new();
+    date(&mut text, seconds);
+    let weekday = DAYS.into_iter().cycle().nth(usize::try_from(seconds / 86400 % 7).unwrap_or(0)).unwrap_or_default();
+    let mut parts = text.split(['-', 'T']);
+    let mut next = || parts.next().unwrap_or_default();
+    let (year, month, day, time) = (next(), next(), next(), next());
+    let month = month.parse().ok().and_then(|month: usize| MONTHS.get(month.wrapping_sub(1))).unwrap_or(&"");
+    format!("{weekday}, {day} {month} {year} {time} GMT")
+}
+
 /// Writes a record to stderr, for what must be said when no log is open.
 pub fn last_words(text: &str) {
     // Nobody is left to be told of a failure.
@@ -442,6 +462,13 @@ mod tests {
             date(&mut date_of, seconds);
             assert_eq!(date_of, text);
         }
+    }
+
+    #[test]
+    fn dates_of_http_have_names() {
+        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(http_date(1_709_251_199), "Thu, 29 Feb 2024 23:59:59 GMT");
     }
 
     fn record(format: LogFormat, fields: &[(String, String)], write: impl Fn(&Encoder, &mut Vec<u8>)) -> String {

@@ -21,7 +21,7 @@ use std::time::Duration;
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
-pub use encode::{Stream, stamp_go_log, stamp_nanos, stamp_seconds};
+pub use encode::{Stream, stamp_go_log, stamp_http, stamp_nanos, stamp_seconds};
 pub use escape::{encode_json_string, encode_text_value};
 pub use follow::{Followed, Lines};
 pub use sink::{OpenError, Sink};

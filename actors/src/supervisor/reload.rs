@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{error, info, warn};
@@ -19,12 +20,16 @@ use crate::messages::{
 use crate::output::Sink;
 use crate::policy::job::JobPolicy;
 use crate::policy::reload::{Diff, ReloadPolicy, Step};
+use crate::runtime::blocking::{BlockingError, Lane};
 use crate::signal_handler::SignalsMean;
 use crate::spec::{JobSpec, OnReload, Spec, StartRule};
 use crate::watch::variable;
 
 /// Reads the config as it is now, with the environment of now; the text of an error is for people. May block.
 pub type Loader = Arc<dyn Fn(&[(OsString, OsString)]) -> Result<Spec, String> + Send + Sync>;
+
+/// How long reading a config may take, its template included.
+const READING: Duration = Duration::from_secs(10);
 
 type Answer = oneshot::Sender<Result<Diff, ReloadError>>;
 
@@ -34,6 +39,35 @@ pub(super) struct Reloads {
     pub(super) policy: ReloadPolicy,
     under_way: bool,
     asked: VecDeque<(Reload, Answer)>,
+    reader: Reader,
+}
+
+/// Reads configs, one at a time: one that hangs keeps its thread until it ends.
+#[derive(Debug)]
+struct Reader(Lane);
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self(Lane::new(1))
+    }
+}
+
+impl Reader {
+    async fn read(self, work: impl FnOnce() -> Result<Loaded, String> + Send + 'static) -> Result<Loaded, ReloadError> {
+        let unreadable = |error: BlockingError| {
+            let reason = match error {
+                BlockingError::Busy => "the last reading still hangs".to_owned(),
+                BlockingError::NoThread(cause) => format!("no thread can be started: {cause}"),
+                BlockingError::Late(_) => {
+                    let reason = format!("cannot read the config within {} s", READING.as_secs());
+                    return ReloadError::Refused(reason);
+                }
+                BlockingError::Panicked => return ReloadError::Refused("the config could not be read".to_owned()),
+            };
+            ReloadError::Unreadable(reason)
+        };
+        self.0.run(READING, work).await.map_err(unreadable)?.map_err(ReloadError::Refused)
+    }
 }
 
 /// A config that can be had.
@@ -60,7 +94,7 @@ impl Supervisor {
         let (load, environment) = (self.load.clone(), self.environment.clone());
         let old_socket = self.spec.control.as_ref().map(|control| control.socket.clone());
         let old_output = self.spec.logging.output.clone();
-        let loading = tokio::task::spawn_blocking(move || {
+        let loading = Reader(self.reloads.reader.0.clone()).read(move || {
             let environment: Vec<_> = environment.into_iter().collect();
             let spec = load(&environment)?;
             let new_socket = spec.control.as_ref().map(|control| &control.socket);
@@ -75,7 +109,6 @@ impl Supervisor {
         });
         let loaded = loading.into_actor(self).map(move |loaded, this, ctx| {
             this.reloads.under_way = false;
-            let loaded = loaded.unwrap_or_else(|error| Err(format!("the config could not be read: {error}")));
             let result = this.loaded(loaded, reload, ctx);
             if let (Some(core), false) = (&this.core, reload.dry_run) {
                 core.metrics.do_send(MetricCommand::Reloaded { accepted: result.is_ok() });
@@ -89,18 +122,17 @@ impl Supervisor {
 
     fn loaded(
         &mut self,
-        loaded: Result<Loaded, String>,
+        loaded: Result<Loaded, ReloadError>,
         reload: Reload,
         ctx: &mut Context<Self>,
     ) -> Result<Diff, ReloadError> {
         if self.is_ending() {
             return Err(ReloadError::Ending);
         }
-        let Loaded { spec, fresh } = loaded.map_err(|reason| {
+        let Loaded { spec, fresh } = loaded.inspect_err(|error| {
             if !reload.dry_run {
-                error!(self.log, "cannot reload: {}", reason);
+                error!(self.log, "cannot reload: {}", error);
             }
-            ReloadError::Refused(reason)
         })?;
         self.adopt_addresses(&spec);
         let diff = Diff::between(&self.spec, &spec);
@@ -368,18 +400,6 @@ impl Supervisor {
             core.bus.do_send(BusCommand::Unsubscribe(subscriber.clone()));
             core.bus.do_send(BusCommand::Subscribe { subscriber, events: events.clone(), to });
             self.interests.insert(name.clone(), events);
-        }
-    }
-
-    pub(super) fn put_env(&mut self, changes: Vec<(OsString, Option<OsString>)>) {
-        for (name, value) in &changes {
-            match value {
-                Some(value) => self.environment.insert(name.clone(), value.clone()),
-                None => self.environment.remove(name),
-            };
-        }
-        if let Some(core) = &self.core {
-            core.reaper.do_send(ReaperCommand::PutEnv(changes));
         }
     }
 }

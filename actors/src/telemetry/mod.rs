@@ -3,16 +3,19 @@
 mod process;
 mod requests;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{Logger, info, warn};
 
 use crate::guard::PanicGuard;
-use crate::http::{Listener, Server};
+use crate::http::{Limits, Listener, Server};
 use crate::messages::{EventCounts, Follow, MetricsText, OverviewQuery, Serves, TelemetryCommand};
 use crate::output::Pump;
 
+/// Nothing here takes a body; whoever sends one all the same is a stranger.
+const LIMITS: Limits = Limits { body: 4 * 1024, together: 4 * 1024 * 1024 };
 /// How long to wait until a port that is taken is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -55,7 +58,8 @@ impl TelemetryServer {
     }
 
     fn bind(&mut self, ctx: &mut Context<Self>) {
-        let Some(Serves { address, page }) = self.serves else { return };
+        let Some(serves) = self.serves.clone() else { return };
+        let address = serves.address;
         let bound = std::net::TcpListener::bind(address).and_then(|listener| {
             listener.set_nonblocking(true)?;
             tokio::net::TcpListener::from_std(listener)
@@ -66,11 +70,12 @@ impl TelemetryServer {
                 info!(self.log, "telemetry: serving"; "address" => address.to_string());
                 self.complained = false;
                 let neighbours = self.neighbours.clone();
+                let serves = Rc::new(serves);
                 let handler = move |request| {
-                    let neighbours = neighbours.clone();
-                    async move { requests::answer(request, page, &neighbours).await }
+                    let (neighbours, serves) = (neighbours.clone(), serves.clone());
+                    async move { requests::answer(request, &serves, &neighbours).await }
                 };
-                self.server = Some(Server::start(Listener::Tcp(listener), handler));
+                self.server = Some(Server::start(Listener::Tcp(listener), LIMITS, handler));
             }
             Err(cause) => {
                 // One word about it; it goes on being true.

@@ -1,6 +1,8 @@
 //! What each path of the telemetry port means.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -10,13 +12,14 @@ use super::TelemetryNeighbours;
 use super::process::{self, Figures};
 use crate::control::{LogSource, log_events};
 use crate::event::Event;
-use crate::http::{JSON, Reply, Request};
-use crate::messages::{CatalogStatus, EventCounts, MetricsText};
+use crate::http::{ALLOW_GET, JSON, Reply, Request};
+use crate::messages::{CatalogStatus, EventCounts, MetricsText, Serves};
 use crate::metrics::{CONTENT_TYPE, Exposition};
 use crate::output::{Counts, LogCounts};
 use crate::overview::{self, CatalogReport, JobReport, NoAnswer, Report};
 use crate::policy::job::{Health, State};
 use crate::process_stats::Units;
+use crate::runtime::blocking::Lane;
 use crate::spec::ServiceSpec;
 use crate::status;
 
@@ -24,26 +27,52 @@ const PAGE: &str = include_str!("page.html");
 const HTML: &str = "text/html; charset=utf-8";
 /// Nobody frames the page; what it may load, it says itself.
 const PAGE_HEADERS: &str = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n";
+const NOT_MEANT: &str = "the page is served by its address, as `localhost`, and by the names in `telemetry: { hosts: [...] }`, and this is none of them";
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the pump may take, which waits for the reader of the log: its counts are left out rather than waited for.
 const PUMP_PATIENCE: Duration = Duration::from_millis(500);
 
-pub(super) async fn answer(request: Request, page: bool, neighbours: &TelemetryNeighbours) -> Reply {
+/// How long reading /proc may take: what it tells is left out rather than waited for.
+const PROC_PATIENCE: Duration = Duration::from_secs(1);
+/// How many scrapes may read it at a time.
+const MOST_READERS: usize = 4;
+
+static READERS: LazyLock<Lane> = LazyLock::new(|| Lane::new(MOST_READERS));
+
+pub(super) async fn answer(request: Request, serves: &Serves, neighbours: &TelemetryNeighbours) -> Reply {
     let is_get = matches!(request.method.as_str(), "GET" | "HEAD");
     match request.path.as_str() {
         "/metrics" => metrics(neighbours).await.unwrap_or_else(|NoAnswer| Reply::status_only(503)),
-        "/status" if !is_get => Reply::status_only(405),
+        "/status" if !is_get => Reply::not_allowed(ALLOW_GET),
         "/status" => status(neighbours).await.unwrap_or_else(|NoAnswer| Reply::status_only(503)),
-        _ if !page => Reply::status_only(404),
+        _ if !serves.page => Reply::status_only(404),
+        path if is_page(path) && !is_meant(&request, &serves.hosts) => Reply::refused(403, NOT_MEANT),
         path => page_part(path, is_get, &request, neighbours).await,
     }
+}
+
+fn is_page(path: &str) -> bool {
+    path == "/" || path.starts_with("/page/")
+}
+
+/// Whether a request is for us by a name that cannot be made to mean us. A page of a stranger's whose own name has come to mean our
+/// address could read all of ours in a browser (DNS rebinding): an address cannot be given away, and neither can `localhost`.
+fn is_meant(request: &Request, hosts: &[String]) -> bool {
+    // Browsers always say whom they ask.
+    let Some(host) = &request.host else { return true };
+    if let Some(v6) = host.strip_prefix('[') {
+        return v6.split(']').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    let name = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    let name = name.strip_suffix('.').unwrap_or(&name);
+    name == "localhost" || name.parse::<Ipv4Addr>().is_ok() || hosts.iter().any(|host| host == name)
 }
 
 /// What the page is made of. 3.8 has nothing at `/`, and so it is for whoever does not ask for HTML.
 async fn page_part(path: &str, is_get: bool, request: &Request, neighbours: &TelemetryNeighbours) -> Reply {
     match path {
         "/" if !request.accept.contains("text/html") => Reply::status_only(404),
-        "/" | "/page/status" | "/page/events" if !is_get => Reply::status_only(405),
+        "/" | "/page/status" | "/page/events" if !is_get => Reply::not_allowed(ALLOW_GET),
         "/" => Reply { headers: PAGE_HEADERS, ..Reply::new(200, HTML, PAGE.as_bytes()) },
         "/page/status" => match overview::report(&neighbours.supervisor, |_| true).await {
             Ok(report) => as_json(&status::StatusBody::new(&report)),
@@ -52,7 +81,7 @@ async fn page_part(path: &str, is_get: bool, request: &Request, neighbours: &Tel
         "/page/events" => crate::control::events(request, &neighbours.journal).await,
         _ => match path.strip_prefix("/page/logs/") {
             None | Some("") => Reply::status_only(404),
-            Some(_) if !is_get => Reply::status_only(405),
+            Some(_) if !is_get => Reply::not_allowed(ALLOW_GET),
             Some(name) => {
                 let source = LogSource { supervisor: &neighbours.supervisor, pump: &neighbours.pump };
                 log_events(name, request, source).await
@@ -77,11 +106,12 @@ async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
     let logged = actix::clock::timeout(PUMP_PATIENCE, neighbours.pump.counts()).await.ok().flatten();
     let pids = report.jobs.iter().map(|job| job.status.as_ref().and_then(|status| status.pid)).collect();
     // Files of /proc may keep one waiting.
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = READERS.run(PROC_PATIENCE, move || {
         let units = Units::of_system();
         (process::of_jobs(pids, units), process::own(units))
     });
-    let (figures, own) = reading.await.map_err(|_| NoAnswer)?;
+    // Without a thread, or behind a process that hangs in the kernel, the rest is told all the same.
+    let (figures, own) = reading.await.map_or_else(|_| (Vec::new(), None), |(figures, own)| (figures, Some(own)));
     let mut exposition = Exposition::default();
     events(counts, &mut exposition);
     watches(&report, &mut exposition);
@@ -91,7 +121,9 @@ async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
     let name = "containerpilot_event_loop_lag_seconds";
     exposition.family(name, "gauge", "how long the last scrape waited for the event loop to answer");
     exposition.sample(name, &[], lag.as_secs_f64());
-    own.expose(&mut exposition);
+    if let Some(own) = own {
+        own.expose(&mut exposition);
+    }
     let mut text = exposition.finish();
     text.push_str(&measured);
     Ok(Reply::new(200, CONTENT_TYPE, text.into_bytes()))
@@ -152,8 +184,9 @@ const OF_JOBS: [(&str, &str, &str, Sample); 8] = [
 fn jobs(report: &Report, figures: &[Option<Figures>], exposition: &mut Exposition) {
     for (name, kind, help, value) in OF_JOBS {
         exposition.family(name, kind, help);
-        for (job, figures) in report.jobs.iter().zip(figures) {
-            if let Some(value) = value(job, figures.as_ref()) {
+        let mut figures = figures.iter();
+        for job in &report.jobs {
+            if let Some(value) = value(job, figures.next().and_then(Option::as_ref)) {
                 exposition.sample(name, &[("name", job.entry.name.as_str())], value);
             }
         }

@@ -19,6 +19,7 @@ use zookeeper_client::{Acls, Client as Session, Error, SessionId, SessionState};
 use crate::catalog::RequestError;
 use crate::catalog::client::dns;
 use crate::random::Random;
+use crate::runtime::blocking::thread_to_be_had;
 use crate::spec::ZooKeeperSpec;
 
 /// How long the look-up of a host may take.
@@ -169,6 +170,9 @@ impl ZooKeeperClient {
 
     async fn dial(&self) -> Result<Session, RequestError> {
         let spec = &self.0.spec;
+        // The crate panics where it cannot have its own.
+        let no_thread = |cause| RequestError::Unsent(format!("no thread can be started: {cause}"));
+        thread_to_be_had().map_err(no_thread)?;
         let mut addresses = addresses_of(&spec.hosts).await?;
         shuffle(&mut addresses);
         let cluster: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();

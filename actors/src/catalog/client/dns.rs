@@ -6,19 +6,27 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use crate::random::Random;
+use crate::runtime::blocking::Lane;
 
 /// How long one server may take; the whole connection has two seconds.
 const PER_SERVER: Duration = Duration::from_millis(600);
 /// How long the addresses of one family wait for those of the other.
 const OTHER_FAMILY: Duration = Duration::from_millis(100);
+/// How long the two files may take.
+const FILES: Duration = Duration::from_secs(1);
+/// How many look-ups may read them at a time.
+const MOST_READERS: usize = 8;
 const A: u16 = 1;
 const AAAA: u16 = 28;
+
+static READERS: LazyLock<Lane> = LazyLock::new(|| Lane::new(MOST_READERS));
 
 /// The addresses of a host, IPv4 first. A literal address is itself.
 pub async fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
@@ -26,8 +34,10 @@ pub async fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
     if let Ok(address) = bare.parse() {
         return Ok(vec![address]);
     }
-    let files = tokio::task::spawn_blocking(|| (read("/etc/hosts"), read("/etc/resolv.conf")));
-    let (hosts, config) = files.await.map_err(io::Error::other)?;
+    let files = READERS.run(FILES, || (read("/etc/hosts"), read("/etc/resolv.conf"))).await;
+    let (hosts, config) = files.map_err(|cause| {
+        io::Error::other(format!("cannot look up `{host}`: cannot read /etc/hosts and /etc/resolv.conf: {cause}"))
+    })?;
     let known = in_hosts(&hosts, host);
     if !known.is_empty() {
         return Ok(known);

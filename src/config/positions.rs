@@ -33,6 +33,11 @@ impl<'a> Positions<'a> {
         self.places.get(id).map(|(key, _)| self.at(*key))
     }
 
+    /// Where each value begins, in bytes, by its number.
+    pub fn value_offsets(&self) -> Vec<usize> {
+        self.places.iter().map(|(_, value)| *value).collect()
+    }
+
     /// Where a value begins.
     pub fn of_value(&self, id: usize) -> Option<Position> {
         self.places.get(id).map(|(_, value)| self.at(*value))

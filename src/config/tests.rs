@@ -457,9 +457,14 @@ fn all_problems_are_told_with_their_places_in_the_order_of_the_text() {
 }
 
 #[test]
-fn two_jobs_cannot_share_a_name_or_be_main() {
-    let says = refused("{ jobs: [ { name: 'a', main: true }, { name: 'a' }, { name: 'b', main: 1 } ] }");
-    assert!(says.contains("jobs[1].name: `a` is the name of jobs[0] too"), "{says}");
+fn two_jobs_may_share_a_name_but_not_be_main() {
+    let jobs = "{ jobs: [ { name: 'a' }, { name: 'a#2' }, { name: 'a' }, { name: 'a' } ] }";
+    let Loaded { spec, notes, .. } = loaded(jobs);
+    let names: Vec<_> = spec.jobs.iter().map(|job| (job.name.as_str(), job.configured_name().as_str())).collect();
+    assert_eq!(names, [("a", "a"), ("a#2", "a#2"), ("a#3", "a"), ("a#4", "a")]);
+    let says = [notes, spec.warnings.clone()].concat();
+    assert!(says[0].contains("jobs[2].name: `a` is the name of jobs[0] too"));
+    let says = refused("{ jobs: [ { name: 'a', main: true }, { name: 'b', main: 1 } ] }");
     assert!(says.contains("job[b].main: `a` is the main job already"), "{says}");
 }
 

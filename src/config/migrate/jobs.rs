@@ -1,5 +1,7 @@
 //! What version 2 calls an application, a hook, a coprocess, a task, a service, a backend or a sensor is a job.
 
+use std::collections::HashMap;
+
 use containerpilot_actors::event::Event;
 use containerpilot_actors::spec::StartRule;
 
@@ -29,7 +31,6 @@ struct Named<'a> {
     raw: Service<'a>,
     name: String,
     /// Whether it is in the catalog: another one of its name may be.
-    is_registered: bool,
     comment: Option<String>,
 }
 
@@ -220,47 +221,40 @@ impl Migration<'_> {
 
     /// The services with the names of their jobs, which are those in the catalog.
     fn services<'n>(&mut self, scope: &Scope, field: Field<'n>) -> Vec<Named<'n>> {
-        let (mut services, mut registered) = (Vec::new(), Vec::<(String, Vec<Guard>)>::new());
+        // Services of one name are jobs of one name.
+        let (mut services, mut named) = (Vec::new(), HashMap::<String, String>::new());
         for (index, node) in self.items(scope, field) {
             let scope = Scope::new(format!("services[{index}]"), node);
             let Some(raw) = self.reader.read::<Service<'_>>(&scope, node) else { continue };
             let given = self.reader.string(&scope, raw.name).unwrap_or_default();
             let guards = self.actions.layout.guards(node.id);
-            // It is not if another one of its name is there whenever this one is.
-            let is_registered = !registered.iter().any(|(name, of)| *name == given && guards.starts_with(of));
-            registered.push((given.clone(), guards.clone()));
-            let name = self.unless_rendered(&given, as_service_name);
-            let name = self.names.take_registered(&name, &guards);
+            let wanted = self.unless_rendered(&given, as_service_name);
+            let name = match named.get(&given) {
+                Some(name) => name.clone(),
+                None => self.names.take_registered(&wanted, &guards),
+            };
+            named.insert(given.clone(), name.clone());
             let comment = (name != given).then(|| {
-                let says = if is_registered {
-                    format!("`{given}` is no name for a job with a port: it is `{name}` here, and in the catalog")
-                } else {
-                    format!("`{given}` is the name of another service, which alone is registered: it is `{name}` here")
-                };
+                let says =
+                    format!("`{given}` is no name for a job with a port: it is `{name}` here, and in the catalog");
                 self.note(&scope, raw.name, &says)
             });
-            services.push(Named { scope, node, raw, name, is_registered, comment });
+            services.push(Named { scope, node, raw, name, comment });
         }
         services
     }
 
     fn service(&mut self, service: &Named<'_>, job: Draft) -> Draft {
-        let Named { scope, raw, name, is_registered, .. } = service;
+        let Named { scope, raw, name, .. } = service;
         let mut health = Draft::default().written("exec", raw.health);
         health = health.with("interval", self.seconds(scope, raw.poll)).with("ttl", self.seconds(scope, raw.ttl));
         if raw.health.node.is_some() {
             health = health.limited(raw.timeout, Some("0s"));
-            let given = self.reader.string(scope, raw.name).filter(|_| !is_registered);
-            let in_log = given.unwrap_or_else(|| name.clone());
-            health = self.logged(health, &[("process", "health"), ("serviceName", &in_log)]);
+            health = self.logged(health, &[("process", "health"), ("serviceName", name)]);
             if self.shows_fields {
                 let says = "records of its checks have no field `serviceID` any more";
                 health = health.noted(self.note(scope, raw.health, says));
             }
-        }
-        if !is_registered {
-            // Its check is all that is left of it, if it has one.
-            return if raw.health.node.is_some() { job.with("health", health.object()) } else { job };
         }
         let job =
             job.written("port", raw.port).written("interfaces", raw.interfaces).list("tags", raw.tags, self.actions);

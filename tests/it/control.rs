@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::http::{listens, local};
 use crate::pilot::{Pilot, containerpilot, until};
 
-const JOBS: &str = "{ name: 'app', exec: ['sh', '-c', 'echo app is up; trap \"echo got hup\" HUP; while :; do sleep 100 & wait $!; done'] },
+const JOBS: &str = "{ name: 'app', exec: ['sh', '-c', 'trap \"echo got hup\" HUP; echo app is up; while :; do sleep 100 & wait $!; done'] },
      { name: 'later', exec: ['sh', '-c', 'echo later is up; exec sleep 100'], when: { source: 'app', once: 'stopped' } },
      { name: 'wrong', exec: '/nosuch/program' }";
 

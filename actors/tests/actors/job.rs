@@ -71,7 +71,10 @@ impl Scene {
         let say = |command| match command {
             BusCommand::Publish(event) => event.to_string(),
             BusCommand::Announce(announced) => announced.event.to_string(),
-            _ => String::new(),
+            BusCommand::Subscribe { .. }
+            | BusCommand::Unsubscribe(_)
+            | BusCommand::Tap { .. }
+            | BusCommand::Oversee(_) => String::new(),
         };
         self.bus.take().into_iter().map(say).collect()
     }

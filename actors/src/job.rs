@@ -209,7 +209,11 @@ impl JobActor {
             Some(before) => before != restarts || matches!(self.start, StartRule::Interval(_)),
             None => false,
         };
-        if !is_routine && !self.is_plain() {
+        // The stream of a raw job is its own: our line could land in the middle of one of its.
+        let is_raw = self.launch.as_ref().is_some_and(|launch| launch.output.raw);
+        if is_routine || is_raw {
+            debug!(self.log, "{} starts", self.name; "process" => pid);
+        } else {
             info!(self.log, "{} starts", self.name; "process" => pid);
         }
     }

@@ -6,7 +6,7 @@ mod environment;
 mod orders;
 mod reload;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::net::IpAddr;
@@ -55,6 +55,11 @@ pub const BROKEN: u8 = 70;
 
 /// After this time a stop says whom it waits for.
 const LATE: Duration = Duration::from_secs(1);
+
+/// How many jobs that have stopped are served in one turn.
+const DEPARTURES_AT_ONCE: usize = 32;
+/// When the next turn comes.
+const NEXT_TURN: Duration = Duration::from_millis(1);
 
 /// What a supervisor is given.
 pub struct Resources {
@@ -128,9 +133,12 @@ pub struct Supervisor {
     orders: Orders,
     /// Where each job is in the config.
     places: HashMap<JobName, usize>,
+    /// Which jobs start at the stop of which.
+    watchers: WatcherIndex,
     /// The events that each job is told of.
     interests: HashMap<JobName, Vec<Event>>,
     waits: Waits,
+    departures: Departures,
     /// Asked to end, and waiting for the catalog to know it.
     taking_leave: bool,
     /// When the end of everything began.
@@ -177,8 +185,10 @@ impl Supervisor {
             reloads: Reloads::default(),
             orders: Orders::default(),
             places: HashMap::new(),
+            watchers: WatcherIndex::default(),
             interests: HashMap::new(),
             waits: Waits::default(),
+            departures: Departures::default(),
             taking_leave: false,
             closing_since: None,
             ending: None,
@@ -194,6 +204,7 @@ impl Supervisor {
     fn note_places(&mut self) {
         let places = self.spec.jobs.iter().enumerate();
         self.places = places.map(|(place, job)| (job.name.clone(), place)).collect();
+        self.watchers = WatcherIndex::of(&self.spec);
     }
 
     fn guard(id: ActorId, ctx: &Context<Self>) -> Option<PanicGuard> {
@@ -254,7 +265,8 @@ impl Supervisor {
         self.telemetry = Some(TelemetryServer::new(serves, neighbours, self.log.clone(), guard).start());
     }
 
-    fn surroundings(&self, job: &JobSpec, index: &WatcherIndex) -> Surroundings {
+    fn surroundings(&self, job: &JobSpec) -> Surroundings {
+        let index = &self.watchers;
         let configured = job.configured_name();
         let at_our_stop = index.at_the_stop_of.get(configured).into_iter().flatten();
         let is_there = |(name, _): &&(JobName, Watcher)| *name != job.name && self.policy.is_live(name);
@@ -435,12 +447,31 @@ impl Supervisor {
 
     /// A job has stopped, or what it had left behind is gone: whoever waited for that is served.
     fn left(&mut self, name: &JobName, ctx: &mut Context<Self>) {
-        if self.policy.leaves_something(name) {
+        if !self.policy.leaves_something(name) {
+            self.departures.waiting.push_back(name.clone());
+            self.serve_departures(ctx);
+        }
+    }
+
+    /// Serves a few at once and the rest in later turns: when thousands of jobs leave together, events and requests come in between.
+    fn serve_departures(&mut self, ctx: &mut Context<Self>) {
+        while self.departures.served < DEPARTURES_AT_ONCE
+            && let Some(name) = self.departures.waiting.pop_front()
+        {
+            self.departures.served += 1;
+            let step = self.reloads.policy.stopped(&name);
+            self.perform_step(step, ctx);
+            self.ordered_job_stopped(&name);
+        }
+        if self.departures.served == 0 || self.departures.pauses {
             return;
         }
-        let step = self.reloads.policy.stopped(name);
-        self.perform_step(step, ctx);
-        self.ordered_job_stopped(name);
+        self.departures.pauses = true;
+        ctx.run_later(NEXT_TURN, |supervisor, ctx| {
+            supervisor.departures.pauses = false;
+            supervisor.departures.served = 0;
+            supervisor.serve_departures(ctx);
+        });
     }
 
     fn publish(&self, event: Event) {
@@ -581,7 +612,7 @@ impl Supervisor {
             return;
         }
         let Some(job) = self.find(name).cloned() else { return };
-        let around = self.surroundings(&job, &WatcherIndex::of(&self.spec));
+        let around = self.surroundings(&job);
         self.start_job(&job, around, ctx);
         if self.init.is_open() || self.init.next() == init::Action::Begin(name.clone()) {
             self.begin(name);
@@ -616,7 +647,18 @@ impl Supervisor {
     }
 }
 
+/// Jobs that have stopped, and may make room for others.
+#[derive(Default)]
+struct Departures {
+    waiting: VecDeque<JobName>,
+    /// How many have been served in this turn.
+    served: usize,
+    /// Whether the next turn is to come.
+    pauses: bool,
+}
+
 /// Which jobs start at the stop of which, looked up once for many.
+#[derive(Default)]
 struct WatcherIndex {
     /// By the name in the config, each with its own unique one.
     at_the_stop_of: HashMap<JobName, Vec<(JobName, Watcher)>>,
@@ -625,7 +667,7 @@ struct WatcherIndex {
 
 impl WatcherIndex {
     fn of(spec: &Spec) -> Self {
-        let mut index = Self { at_the_stop_of: HashMap::new(), with_successors: HashSet::new() };
+        let mut index = Self::default();
         for job in &spec.jobs {
             let (Some(source), Some(start)) = (source_of(job), job.start.event()) else { continue };
             let terminating = start.code == EventCode::Terminating;
@@ -680,9 +722,8 @@ impl Actor for Supervisor {
             error!(self.log, "{}", says);
         }
         self.start_catalog(false, ctx);
-        let index = WatcherIndex::of(&self.spec);
         for job in self.spec.jobs.clone() {
-            let around = self.surroundings(&job, &index);
+            let around = self.surroundings(&job);
             self.start_job(&job, around, ctx);
         }
         self.start_control(ctx);

@@ -128,7 +128,7 @@ pub struct Step {
 
 #[derive(Clone, Debug)]
 struct Pending {
-    job: JobSpec,
+    job: Box<JobSpec>,
     /// The old jobs that have to stop before: its own old self, and that of the job at whose event it starts.
     awaits: BTreeSet<JobName>,
     /// Whether a reload starts it. Then it also waits for every job that reloads have removed.
@@ -145,7 +145,10 @@ pub struct ReloadPolicy {
     /// Stopped by hand: they stay so until an order, or a reload that changes them.
     held: BTreeSet<JobName>,
     /// To be started, in the config's order.
-    pending: Vec<Pending>,
+    pending: BTreeMap<usize, Pending>,
+    /// Which of them await the stop of a job.
+    awaited_by: HashMap<JobName, Vec<usize>>,
+    next: usize,
 }
 
 impl ReloadPolicy {
@@ -158,7 +161,7 @@ impl ReloadPolicy {
         let successors: HashMap<&JobName, &JobSpec> = new.jobs.iter().map(|job| (&job.name, job)).collect();
         // What was removed before, and is back, is the old self of the new one.
         self.removed.retain(|name| !successors.contains_key(name));
-        let pending: HashSet<JobName> = self.pending.iter().map(|pending| pending.job.name.clone()).collect();
+        let pending: HashSet<JobName> = self.pending.values().map(|pending| pending.job.name.clone()).collect();
         for job in &old.jobs {
             let successor = successors.get(&job.name);
             let stays = job.init || successor.is_some_and(|new| is_left_alone(job, new));
@@ -188,15 +191,28 @@ impl ReloadPolicy {
         step.stop = in_stop_order(&stopping);
         let starting =
             new.jobs.iter().filter(|job| !job.init && !kept.contains(&job.name) && !self.held.contains(&job.name));
-        self.pending = starting.map(|job| self.pending_of(job)).collect();
+        let starting: Vec<Pending> = starting.map(|job| self.pending_of(job)).collect();
+        self.pending.clear();
+        self.awaited_by.clear();
+        for pending in starting {
+            self.add(pending);
+        }
         step.start = self.ready();
         step
+    }
+
+    fn add(&mut self, pending: Pending) {
+        for name in &pending.awaits {
+            self.awaited_by.entry(name.clone()).or_default().push(self.next);
+        }
+        self.pending.insert(self.next, pending);
+        self.next += 1;
     }
 
     fn pending_of(&self, job: &JobSpec) -> Pending {
         let awaited = [Some(&job.name), source(job)].into_iter().flatten();
         let awaits = awaited.filter(|name| self.leaving.contains(*name)).cloned().collect();
-        Pending { job: job.clone(), awaits, by_reload: true }
+        Pending { job: Box::new(job.clone()), awaits, by_reload: true }
     }
 
     /// A job is stopped by hand, perhaps to be started anew. None if a stop of it is under way.
@@ -206,7 +222,7 @@ impl ReloadPolicy {
         }
         if again {
             let awaits = BTreeSet::from([job.name.clone()]);
-            self.pending.push(Pending { job: job.clone(), awaits, by_reload: false });
+            self.add(Pending { job: Box::new(job.clone()), awaits, by_reload: false });
         } else {
             self.held.insert(job.name.clone());
         }
@@ -216,14 +232,14 @@ impl ReloadPolicy {
     /// A job that is to be started is started by hand, without waiting for others; also one that was stopped by hand.
     pub fn start_now(&mut self, job: &JobSpec) -> Step {
         self.held.remove(&job.name);
-        self.pending.retain(|pending| pending.job.name != job.name);
+        self.pending.retain(|_, pending| pending.job.name != job.name);
         Step { discard: vec![job.name.clone()], start: vec![job.clone()], ..Step::default() }
     }
 
     /// A job that is to be started is not, until it is started by hand. False if it was not to be.
     pub fn hold(&mut self, name: &JobName) -> bool {
         let before = self.pending.len();
-        self.pending.retain(|pending| pending.job.name != *name);
+        self.pending.retain(|_, pending| pending.job.name != *name);
         let was_pending = self.pending.len() < before;
         if was_pending {
             self.held.insert(name.clone());
@@ -241,11 +257,16 @@ impl ReloadPolicy {
         if !self.leaving.remove(name) {
             return Step::default();
         }
-        self.removed.remove(name);
-        for pending in &mut self.pending {
-            pending.awaits.remove(name);
+        let all_removed_are_gone = self.removed.remove(name) && self.removed.is_empty();
+        let waited = self.awaited_by.remove(name).unwrap_or_default();
+        for place in &waited {
+            if let Some(pending) = self.pending.get_mut(place) {
+                pending.awaits.remove(name);
+            }
         }
-        Step { discard: vec![name.clone()], start: self.ready(), ..Step::default() }
+        // Of thousands, one stop frees a few.
+        let start = if all_removed_are_gone { self.ready() } else { self.ready_of(waited) };
+        Step { discard: vec![name.clone()], start, ..Step::default() }
     }
 
     /// Everything ends: nothing starts any more.
@@ -254,12 +275,19 @@ impl ReloadPolicy {
     }
 
     fn ready(&mut self) -> Vec<JobSpec> {
+        self.ready_of(self.pending.keys().copied().collect())
+    }
+
+    fn ready_of(&mut self, places: Vec<usize>) -> Vec<JobSpec> {
         let free = self.removed.is_empty();
-        let is_ready = |pending: &Pending| pending.awaits.is_empty() && (free || !pending.by_reload);
-        let (ready, pending) = std::mem::take(&mut self.pending).into_iter().partition(is_ready);
-        self.pending = pending;
-        let ready: Vec<Pending> = ready;
-        ready.into_iter().map(|pending| pending.job).collect()
+        let mut ready = Vec::new();
+        for place in places {
+            let is_ready = |pending: &Pending| pending.awaits.is_empty() && (free || !pending.by_reload);
+            if self.pending.get(&place).is_some_and(is_ready) {
+                ready.extend(self.pending.remove(&place).map(|pending| *pending.job));
+            }
+        }
+        ready
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Not here: how one job stops; that is `policy::job`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::event::{Event, EventCode, JobName, Source};
 use crate::policy::job::{Completion, Leaves};
@@ -74,6 +74,8 @@ enum Phase {
 pub struct ShutdownPolicy {
     phase: Phase,
     jobs: BTreeMap<JobName, Tracked>,
+    /// Those that start at the event of a stop, by that event.
+    starting: HashMap<Event, BTreeSet<JobName>>,
     /// The `stopping` and `stopped` that have been emitted.
     announced: BTreeSet<Event>,
     had_jobs: bool,
@@ -91,6 +93,7 @@ impl ShutdownPolicy {
         let mut policy = Self {
             phase: Phase::Up,
             jobs: BTreeMap::new(),
+            starting: HashMap::new(),
             announced: BTreeSet::new(),
             had_jobs: false,
             stays_up: false,
@@ -108,7 +111,7 @@ impl ShutdownPolicy {
     /// A job begins its life, at the start or with a reload.
     pub fn add(&mut self, job: &JobSpec) {
         let start = job.start.event().cloned();
-        self.announced.retain(|event| event.source != Source::Job(job.name.clone()));
+        self.forget_announced(&job.name);
         self.had_jobs = true;
         let tracked = Tracked {
             start,
@@ -122,7 +125,27 @@ impl ShutdownPolicy {
             leaves: Leaves::Nothing,
             completion: None,
         };
+        self.forget_start(&job.name);
+        if let Some(start) = tracked.start.as_ref().filter(|start| EventCode::OF_A_STOP.contains(&start.code)) {
+            self.starting.entry(start.clone()).or_default().insert(job.name.clone());
+        }
         self.jobs.insert(job.name.clone(), tracked);
+    }
+
+    fn forget_start(&mut self, name: &JobName) {
+        let Some(start) = self.jobs.get(name).and_then(|job| job.start.as_ref()) else { return };
+        if let Some(starting) = self.starting.get_mut(start) {
+            starting.remove(name);
+            if starting.is_empty() {
+                self.starting.remove(start);
+            }
+        }
+    }
+
+    fn forget_announced(&mut self, name: &JobName) {
+        for code in EventCode::OF_A_STOP {
+            self.announced.remove(&Event::job(code, name));
+        }
     }
 
     /// Whether the end of all jobs is not the end.
@@ -147,8 +170,9 @@ impl ShutdownPolicy {
 
     /// A job is none any more.
     pub fn remove(&mut self, name: &JobName) -> Vec<Action> {
+        self.forget_start(name);
         self.jobs.remove(name);
-        self.announced.retain(|event| event.source != Source::Job(name.clone()));
+        self.forget_announced(name);
         // A config without jobs stays up.
         self.had_jobs = !self.jobs.is_empty();
         match self.phase {
@@ -307,8 +331,8 @@ impl ShutdownPolicy {
             return Vec::new();
         }
         self.announced.insert(event.clone());
-        for job in self.jobs.values_mut() {
-            if job.start.as_ref() == Some(event) {
+        for starts in self.starting.get(event).into_iter().flatten() {
+            if let Some(job) = self.jobs.get_mut(starts) {
                 job.standing_by = false;
             }
         }

@@ -10,7 +10,7 @@ use actix::prelude::*;
 use slog::{error, info, warn};
 use tokio::sync::oneshot;
 
-use super::{Supervisor, WatcherIndex};
+use super::Supervisor;
 use crate::control::Socket;
 use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::messages::{
@@ -317,9 +317,8 @@ impl Supervisor {
         for job in &step.start {
             self.policy.add(job);
         }
-        let index = WatcherIndex::of(&self.spec);
         for job in &step.start {
-            self.start_job(job, self.surroundings(job, &index), ctx);
+            self.start_job(job, self.surroundings(job), ctx);
             concerned.extend(super::source_of(job).cloned());
         }
         for name in step.discard.iter().filter(|name| !started.contains(*name)) {
@@ -334,7 +333,7 @@ impl Supervisor {
             self.forget_output(name);
         }
         for name in &concerned {
-            self.update_job(name, &index, false);
+            self.update_job(name, false);
         }
         for job in &step.start {
             self.source_is_back(&job.name);
@@ -439,19 +438,18 @@ impl Supervisor {
 
     /// Tells the jobs that stay whom they have beside them by now.
     fn update_jobs(&mut self, renew: bool) {
-        let index = WatcherIndex::of(&self.spec);
         let names: Vec<JobName> = self.spec.jobs.iter().map(|job| job.name.clone()).collect();
         for name in names {
-            self.update_job(&name, &index, renew);
+            self.update_job(&name, renew);
         }
     }
 
-    fn update_job(&mut self, name: &JobName, index: &WatcherIndex, renew: bool) {
+    fn update_job(&mut self, name: &JobName, renew: bool) {
         let (Some(core), Some(job), Some(address)) = (&self.core, self.find(name), self.jobs.get(name)) else { return };
         if self.reloads.policy.is_leaving(name) {
             return;
         }
-        let update = JobUpdate { around: self.surroundings(job, index), renew };
+        let update = JobUpdate { around: self.surroundings(job), renew };
         let events = JobPolicy::interests_of(job, &update.around.watchers);
         address.do_send(update);
         if self.interests.get(name) != Some(&events) {

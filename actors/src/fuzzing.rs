@@ -65,7 +65,7 @@ pub fn etcd_reply(status: u16, body: &[u8]) {
     drop(etcd::there(reply));
 }
 
-/// The instance that is written, as it is told to jobs.
+/// The instance that a value describes, as jobs see it.
 pub fn instance(written: &[u8]) -> Option<String> {
     let instance = value::instance(written, &[]).ok()??;
     Some(format!("{}:{}", instance.address, instance.port))

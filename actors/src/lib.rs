@@ -12,6 +12,9 @@ pub mod duration;
 #[cfg(feature = "etcd")]
 pub mod etcd_agent;
 pub mod event;
+#[cfg(all(fuzzing, feature = "etcd"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod guard;
 pub mod health_check;
 pub mod http;

@@ -6,6 +6,8 @@ mod discovery;
 mod duration;
 mod etcd;
 mod exec;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod interfaces;
 mod job;
 mod logging;

@@ -11,7 +11,7 @@ use crate::pilot::{Pilot, until};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// One with a control socket, telemetry at this port, and a job that goes on to say something.
+/// One with a control socket, telemetry at this port, and a job that keeps writing.
 fn pilot(port: u16, telemetry: &str) -> Pilot {
     let mut pilot = Pilot::of(&format!(
         "{{ control: {{ socket: '@/socket' }}, stopTimeout: 1,

@@ -3,7 +3,7 @@
 //! Not here: when to ask (`catalog::agent`, `policy`).
 
 mod client;
-mod wire;
+pub(crate) mod wire;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@
 mod api2;
 mod api3;
 mod client;
-mod wire;
+pub(crate) mod wire;
 
 use std::cell::Cell;
 use std::fmt;

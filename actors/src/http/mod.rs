@@ -25,8 +25,8 @@ pub struct Limits {
     pub head: usize,
     /// The largest body of a request.
     pub body: usize,
-    /// What all clients together hold at most, of requests that are not answered yet and of answers that are not taken yet. Whoever
-    /// needs more than is left is answered with 503.
+    /// What all clients together hold at most, of requests that are not answered yet and of answers that are not taken yet. A client
+    /// that needs more than is left is answered with 503.
     pub together: usize,
 }
 

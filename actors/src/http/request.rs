@@ -110,7 +110,7 @@ pub struct RequestReader {
 }
 
 impl RequestReader {
-    /// Takes heads and bodies of up to so many bytes.
+    /// Takes heads and bodies of at most these sizes, in bytes.
     pub fn new(most_head: usize, most_body: usize) -> Self {
         Self { bytes: Vec::new(), stage: Stage::Head, request: Request::default(), most_head, most_body }
     }

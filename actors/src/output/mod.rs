@@ -6,8 +6,8 @@
 mod encode;
 mod escape;
 mod follow;
-mod lines;
-mod object;
+pub(crate) mod lines;
+pub(crate) mod object;
 mod pump;
 mod records;
 mod sink;

@@ -1,6 +1,6 @@
 //! The one place for work that may block: files on a dead NFS, FIFOs, `/proc` of a stuck process, templates without an end.
 //!
-//! Each piece of work has a thread of its own, for as long as it takes, and whoever asked for it a deadline. The work cannot be
+//! Each piece of work has a thread of its own, for as long as it takes, and its caller a deadline. The work cannot be
 //! interrupted, so a thread that hangs is left behind; how many of a kind may hang is bounded by its `Lane`. Neither the event loop nor the
 //! end of the process waits for one. (The runtime's own pool would: its threads are joined, and it panics without a thread.)
 
@@ -58,12 +58,12 @@ impl Lane {
         let (done, result) = oneshot::channel();
         let thread = std::thread::Builder::new().name("blocking".into()).spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(work));
-            // Whoever hears of the result may ask again at once.
+            // Before the result: its receiver may ask again at once.
             drop(place);
-            // Nobody may wait for it any more.
+            // The caller may have given up.
             drop(done.send(result));
         });
-        // It is detached: nobody joins it.
+        // It is detached, and never joined.
         drop(thread.map_err(BlockingError::NoThread)?);
         match tokio::time::timeout(limit, result).await {
             Ok(Ok(Ok(result))) => Ok(result),

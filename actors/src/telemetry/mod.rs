@@ -15,8 +15,7 @@ use crate::http::{Limits, Listener, Server};
 use crate::messages::{EventCounts, Follow, MetricsText, OverviewQuery, Serves, TelemetryCommand};
 use crate::output::Pump;
 
-/// Nothing here takes a body; whoever sends one all the same is a stranger. Requests of all the clients that there may be leave room
-/// for answers.
+/// Nothing here takes a body. Requests of the largest number of clients leave room for answers.
 const LIMITS: Limits = Limits { head: 8 * 1024, body: 4 * 1024, together: 4 * 1024 * 1024 };
 /// How many reports are made at a time: each tells of all jobs.
 const REPORTS: usize = 4;

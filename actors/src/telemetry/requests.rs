@@ -28,7 +28,8 @@ const PAGE: &str = include_str!("page.html");
 const HTML: &str = "text/html; charset=utf-8";
 /// Nobody frames the page; what it may load, it says itself.
 const PAGE_HEADERS: &str = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n";
-const NOT_MEANT: &str = "the page is served by its address, as `localhost`, and by the names in `telemetry: { hosts: [...] }`, and this is none of them";
+const NOT_MEANT: &str =
+    "the page is served by its address, as `localhost`, and by the names in `telemetry: { hosts: [...] }` only";
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the pump may take, which waits for the reader of the log: its counts are left out rather than waited for.
 const PUMP_PATIENCE: Duration = Duration::from_millis(500);
@@ -124,7 +125,7 @@ async fn metrics(neighbours: &TelemetryNeighbours) -> Result<Reply, NoAnswer> {
         let units = Units::of_system();
         (process::of_jobs(pids, units), process::own(units))
     });
-    // Without a thread, or behind a process that hangs in the kernel, the rest is told all the same.
+    // Without a thread, or behind a process that hangs in the kernel, the rest is reported all the same.
     let (figures, own) = reading.await.map_or_else(|_| (Vec::new(), None), |(figures, own)| (figures, Some(own)));
     let mut exposition = Exposition::default();
     events(counts, &mut exposition);

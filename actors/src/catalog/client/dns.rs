@@ -23,8 +23,8 @@ const OTHER_FAMILY: Duration = Duration::from_millis(100);
 const FILES: Duration = Duration::from_secs(1);
 /// How many look-ups may read them at a time.
 const MOST_READERS: usize = 8;
-const A: u16 = 1;
-const AAAA: u16 = 28;
+pub(crate) const A: u16 = 1;
+pub(crate) const AAAA: u16 = 28;
 
 static READERS: LazyLock<Lane> = LazyLock::new(|| Lane::new(MOST_READERS));
 
@@ -63,7 +63,7 @@ fn read(path: &str) -> String {
     std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
-fn in_hosts(hosts: &str, host: &str) -> Vec<IpAddr> {
+pub(crate) fn in_hosts(hosts: &str, host: &str) -> Vec<IpAddr> {
     let mut found = Vec::new();
     for line in hosts.lines() {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
@@ -79,14 +79,14 @@ fn in_hosts(hosts: &str, host: &str) -> Vec<IpAddr> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Config {
+pub(crate) struct Config {
     servers: Vec<SocketAddr>,
     search: Vec<String>,
     ndots: usize,
 }
 
 impl Config {
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut config = Self { servers: Vec::new(), search: Vec::new(), ndots: 1 };
         for line in text.lines() {
             let mut words = line.split_whitespace();
@@ -117,7 +117,7 @@ impl Config {
     }
 
     /// The absolute names to try, in order.
-    fn candidates(&self, host: &str) -> Vec<String> {
+    pub(crate) fn candidates(&self, host: &str) -> Vec<String> {
         if let Some(absolute) = host.strip_suffix('.') {
             return vec![absolute.to_owned()];
         }
@@ -183,7 +183,7 @@ fn query_id(random: &mut Random) -> u16 {
     u16::try_from(random.below(1 << 16)).unwrap_or(0)
 }
 
-fn query(id: u16, name: &str, kind: u16) -> io::Result<Vec<u8>> {
+pub(crate) fn query(id: u16, name: &str, kind: u16) -> io::Result<Vec<u8>> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is not a host name"));
     let mut message = id.to_be_bytes().to_vec();
     // A standard query, recursion desired, with one question.
@@ -203,7 +203,7 @@ fn query(id: u16, name: &str, kind: u16) -> io::Result<Vec<u8>> {
 }
 
 /// The answer to one of the open questions and which one it is: its addresses, or the server's error code.
-fn read_reply(message: &[u8], open: &BTreeSet<(u16, u16)>) -> Option<(Result<Vec<IpAddr>, u8>, u16)> {
+pub(crate) fn read_reply(message: &[u8], open: &BTreeSet<(u16, u16)>) -> Option<(Result<Vec<IpAddr>, u8>, u16)> {
     let word = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
     let id = word(0)?;
     let (_, kind) = open.iter().find(|(open, _)| *open == id).copied()?;

@@ -21,6 +21,7 @@ use super::raw_v3::{Field, Logging};
 use super::reader::{Reader, Scope};
 use super::unrendered::{Actions, PRIVATE, Unrendered, is_private};
 use super::writer::{Doc, write};
+use super::written::Written;
 use super::{ConfigError, Source, Version, problem};
 use crate::template::Environment;
 use draft::Draft;
@@ -46,7 +47,7 @@ pub fn migrate(source: &Source, command: &[OsString], host: &Host) -> Result<Mig
     let command = words(command, &mut actions)?;
     let mut migration = Migration::new(&actions);
     let config = migration.config(&root, &command);
-    let notes = problem::tell(&migration.reader.warnings, &name, &text);
+    let notes = problem::tell(&migration.reader.warnings, &Written::plain(&name, &text));
     let text = write(&migration.head, &config, |text| actions.are_in(text));
     Ok(Migrated { text: actions.restored(&text), notes: notes.iter().map(|note| actions.restored(note)).collect() })
 }
@@ -73,7 +74,7 @@ fn check(
     if reader.problems.is_empty() {
         Ok(())
     } else {
-        Err(ConfigError::Invalid(problem::tell(&reader.problems, name, text)))
+        Err(ConfigError::Invalid(problem::tell(&reader.problems, &Written::plain(name, text))))
     }
 }
 

@@ -19,10 +19,12 @@ mod raw_v2;
 mod raw_v3;
 mod reader;
 mod starts;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod unrendered;
 mod writer;
+mod written;
 mod zookeeper;
 
 use std::borrow::Cow;
@@ -39,16 +41,13 @@ use containerpilot_actors::spec::Spec;
 use crate::template::{self, Environment, TemplateError};
 use lower_v3::Surroundings;
 use node::Node;
-use positions::Position;
 use reader::Reader;
+use written::Written;
 
 pub use discovery::pick_address;
 pub use lower_v2::only_command;
 pub use migrate::{Migrated, migrate};
 pub use reader::go_boolean;
-
-/// A config has six levels; whoever has more than these has made a mistake, or wants our stack to overflow.
-const DEEPEST: usize = 100;
 
 /// The largest config that is read. Real ones have some kilobytes; `/dev/zero` has no end.
 const MOST_TEXT: usize = 16 << 20;
@@ -189,20 +188,19 @@ pub fn load(
     environment: &Environment,
     host: &Host,
 ) -> Result<Loaded, ConfigError> {
-    let rendered = render(source, environment)?;
-    // 3.8 takes bytes that are no UTF-8, too: in a comment they do no harm.
-    let text = String::from_utf8_lossy(&rendered);
-    parse(&source.name(), &text, command, spoken, Surroundings { environment, host })
+    let (name, text) = (source.name(), source.text()?);
+    let rendered = template::render_traced(&name, &text, environment)?;
+    let written = Written::rendered(&name, text, rendered);
+    parse(&written, command, spoken, Surroundings { environment, host })
 }
 
 fn parse(
-    name: &str,
-    text: &str,
+    written: &Written<'_>,
     command: &[OsString],
     spoken: Option<Version>,
     surroundings: Surroundings<'_>,
 ) -> Result<Loaded, ConfigError> {
-    let root = parse_json5(name, text)?;
+    let root = syntax::parse(written)?;
     let mut reader = Reader::default();
     let version = Version::of(&root, spoken.unwrap_or(Version::usual(command)), &mut reader);
     if spoken.is_some_and(|spoken| spoken != version) {
@@ -210,7 +208,7 @@ fn parse(
         reader.problem_with(&reader::Scope::new("", &root), says);
     }
     let spec = lower(&root, version, command, surroundings, &mut reader);
-    let told = |problems: &[problem::Problem]| problem::tell(problems, name, text);
+    let told = |problems: &[problem::Problem]| problem::tell(problems, written);
     match spec {
         Some(spec) if reader.problems.is_empty() => {
             let spec = Spec { warnings: told(&reader.warnings), errors: reader.errors, ..spec };
@@ -301,58 +299,5 @@ fn entries(node: &Node) -> &[(String, Node)] {
         | node::Value::Float(_)
         | node::Value::String(_)
         | node::Value::List(_) => &[],
-    }
-}
-
-fn parse_json5(name: &str, text: &str) -> Result<Node, ConfigError> {
-    let error = |Position { line, column }: Position, says: String| ConfigError::Syntax {
-        path: name.to_owned(),
-        line,
-        column,
-        says,
-    };
-    if let Some(offset) = positions::nested_deeper_than(text, DEEPEST) {
-        return Err(error(
-            positions::position(text, offset),
-            format!("objects and lists are nested deeper than {DEEPEST} levels"),
-        ));
-    }
-    let root: Node = json5::from_str(text).map_err(|cause| {
-        let position = match cause.position() {
-            // Of what ends too early, the parser tells the place only where a bracket is not closed.
-            Some(json5::Position { line, column }) if !ends_within_a_value(&cause) => {
-                Position { line: line + 1, column: column + 1 }
-            }
-            Some(_) | None => positions::position(text, text.len()),
-        };
-        error(position, syntax_message(&cause))
-    })?;
-    Ok(root.numbered())
-}
-
-/// Whether the text ends, but not just for want of a closing bracket.
-fn ends_within_a_value(cause: &json5::Error) -> bool {
-    use json5::ErrorCode::{EofParsingArray, EofParsingObject};
-    let code = cause.code();
-    code.is_some_and(|code| !matches!(code, EofParsingArray | EofParsingObject) && eof(&code.to_string()).is_some())
-}
-
-/// What a text ends within, if that is what the parser says.
-fn eof(says: &str) -> Option<&str> {
-    says.strip_prefix("EOF parsing ")
-}
-
-/// What the parser says, without the place.
-fn syntax_message(cause: &json5::Error) -> String {
-    let says = match cause.code() {
-        Some(code) => code.to_string(),
-        None => cause.to_string().split(" at line ").next().unwrap_or("not JSON5").to_owned(),
-    };
-    match eof(&says) {
-        Some("object") => "this `{` has no `}`".to_owned(),
-        Some("array") => "this `[` has no `]`".to_owned(),
-        Some("value") => "the file ends where a value should be".to_owned(),
-        Some(what) => format!("the file ends within: {what}"),
-        None => says,
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 pub use containerpilot_actors::nearest::nearest;
 
 use super::node::Node;
-use super::positions::{Position, Positions};
+use super::positions::{Places, Position};
+use super::written::Written;
 
 /// More than these would help nobody.
 const TOLD: usize = 100;
@@ -25,8 +26,12 @@ pub struct Problem {
 /// What a problem points at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
+    /// The key of the value with this number.
     Key(usize),
+    /// The value with this number.
     Value(usize),
+    /// A place of the file, in bytes.
+    File(usize),
 }
 
 impl Problem {
@@ -45,6 +50,11 @@ impl Problem {
         Self { place: Place::Key(node.id), path: path.into(), says: says.into(), of_machine: false }
     }
 
+    /// A problem at a place of the file as written, in bytes.
+    pub fn in_file(at: usize, says: impl Into<String>) -> Self {
+        Self { place: Place::File(at), path: String::new(), says: says.into(), of_machine: false }
+    }
+
     /// The same as a problem of this machine rather than of the config.
     pub fn of_machine(self) -> Self {
         Self { of_machine: true, ..self }
@@ -59,31 +69,32 @@ impl Problem {
     pub fn value_id(&self) -> Option<usize> {
         match self.place {
             Place::Value(id) => Some(id),
-            Place::Key(_) => None,
+            Place::Key(_) | Place::File(_) => None,
         }
     }
 
-    /// The problem as a message; `file` as the user named it.
-    fn told(&self, file: &str, positions: &Positions<'_>) -> Told {
+    /// The problem as a message.
+    fn told(&self, written: &Written<'_>, places: &Places<'_>) -> Told {
         let position = match self.place {
-            Place::Key(id) => positions.of_key(id),
-            Place::Value(id) => positions.of_value(id),
+            Place::Key(id) => places.of_key(id).map(|at| written.position(at)),
+            Place::Value(id) => places.of_value(id).map(|at| written.position(at)),
+            Place::File(at) => Some(written.position_in_source(at)),
         };
-        Told { file: file.to_owned(), position, path: self.path.clone(), says: self.says.clone() }
+        Told { file: written.name.to_owned(), position, path: self.path.clone(), says: self.says.clone() }
     }
 }
 
-/// The messages for problems, in the order of the text.
-pub fn tell(problems: &[Problem], file: &str, text: &str) -> Vec<String> {
+/// The messages for problems, in the order of the file.
+pub fn tell(problems: &[Problem], written: &Written<'_>) -> Vec<String> {
     if problems.is_empty() {
         return Vec::new();
     }
-    let positions = Positions::of(text);
-    let mut told: Vec<Told> = problems.iter().map(|problem| problem.told(file, &positions)).collect();
+    let places = Places::of(&written.text);
+    let mut told: Vec<Told> = problems.iter().map(|problem| problem.told(written, &places)).collect();
     told.sort_by_key(|told| told.position);
     let mut messages: Vec<String> = told.iter().take(TOLD).map(Told::to_string).collect();
     if told.len() > TOLD {
-        messages.push(format!("{file}: and {} more problems", told.len() - TOLD));
+        messages.push(format!("{}: and {} more problems", written.name, told.len() - TOLD));
     }
     messages
 }
@@ -99,8 +110,8 @@ struct Told {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file)?;
-        if let Some(Position { line, column }) = self.position {
-            write!(f, "{line}:{column}:")?;
+        if let Some(position) = self.position {
+            write!(f, "{position}:")?;
         }
         if !self.path.is_empty() {
             write!(f, " {}:", self.path)?;
@@ -117,6 +128,6 @@ mod tests {
     fn problems_are_told_in_the_order_of_the_text() {
         let text = "{ a: 1,\n  b: 2 }";
         let problems = [Problem::at_value(2, "b", "second"), Problem::at_value(1, "a", "first")];
-        assert_eq!(tell(&problems, "f", text), ["f:1:6: a: first", "f:2:6: b: second"]);
+        assert_eq!(tell(&problems, &Written::plain("f", text)), ["f:1:6: a: first", "f:2:6: b: second"]);
     }
 }

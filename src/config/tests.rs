@@ -22,8 +22,8 @@ fn host() -> Host {
 
 fn loaded_in(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, String> {
     let environment: Environment = environment.iter().copied().collect();
-    parse("app.json5", text, &[], None, Surroundings { environment: &environment, host: &host() })
-        .map_err(|e| e.to_string())
+    let source = Source::Text { place: "app.json5", text: text.into() };
+    load(&source, &[], None, &environment, &host()).map_err(|e| e.to_string())
 }
 
 fn loaded(text: &str) -> Loaded {
@@ -571,15 +571,131 @@ fn deep_nesting_is_refused() {
 #[test]
 fn a_text_that_ends_early_says_so() {
     for (text, says) in [
-        ("", "1:1: the file ends where a value should be"),
+        ("", "1:1: the config is empty, it must be an object: { jobs: [ ... ] }"),
+        ("// nothing\n", "2:1: the config is empty, it must be an object: { jobs: [ ... ] }"),
         ("{ a: 1,\n", "1:1: this `{` has no `}`"),
         ("{ jobs: [\n { name: 'a' }, {} \n", "1:9: this `[` has no `]`"),
         ("{ jobs: [ { name:\n", "2:1: the file ends where a value should be"),
-        ("{ consul: 'x\\\n y", "2:3: the file ends within: string"),
-        ("{ a: 1, /* never }", "1:19: the file ends within: comment"),
+        ("{ consul: 'x\\\n y", "2:3: the file ends within the string that begins at 1:11"),
+        ("{ a: 1, /* never }", "1:19: the file ends within a comment, whose `*/` is missing"),
     ] {
         assert_eq!(refused(text), format!("app.json5:{says}"), "{text}");
     }
+}
+
+#[test]
+fn mistakes_of_syntax_are_told_in_plain_words() {
+    for (text, says) in [
+        ("{\n  jobs: [\n    { name: 'a',\n  ],\n}", "4:3: this `]` comes before the `}` of the `{` at 3:5"),
+        ("{ jobs: [ { name: 'a' } }", "1:25: this `}` comes before the `]` of the `[` at 1:9"),
+        ("{ a: 1 } }", "1:10: this `}` closes nothing"),
+        ("{\n  jobs: [ { name: 'a'\n    { name: 'b' } ] }", "3:5: expected a comma, or the `}` of the `{` at 2:11"),
+        (
+            "{ jobs: [ { name: 'a',\n { name: 'b' } ] }",
+            "2:2: expected the name of a field, or the `}` of the `{` at 1:11",
+        ),
+        ("{ # jobs\n }", "1:3: `#` begins no comment: a comment begins with `//`, or stands between `/*` and `*/`"),
+        ("{ a: 1, # jobs\n }", "1:9: `#` begins no comment"),
+        ("# jobs\n{ a: 1 }", "1:1: `#` begins no comment"),
+        ("{ a: 'x\n' }", "1:8: the line ends within the string that begins at 1:6"),
+        ("{ a: localhost }", "1:6: expected a value (a string stands in quotes)"),
+        ("{ a 1 }", "1:5: expected a colon after the name of a field"),
+        ("{} {}", "1:4: there is more after the end of the config"),
+        ("consul: localhost:8500\njobs:\n  - name: a\n", "1:1: this looks like YAML, a config is JSON5"),
+        ("# YAML\n---\njobs: []\n", "1:1: this looks like YAML"),
+        ("\njobs:\n  - name: a\n", "2:1: this looks like YAML"),
+        ("\"jobs\": [],\n\"consul\": 'c'\n", "1:1: this looks like YAML"),
+    ] {
+        let told = refused(text);
+        assert!(told.starts_with(&format!("app.json5:{says}")), "{text}: {told}");
+    }
+}
+
+#[test]
+fn mistakes_of_templates_are_told_in_plain_words() {
+    for (text, says) in [
+        ("{\n consul: '{{ .CONSUL }:8500', jobs: [] }", "2:11: cannot render the template: this `{{` has no `}}`"),
+        ("{\n consul: '{{ .CONSUL', jobs: [\n] }", "2:11: cannot render the template: this `{{` has no `}}`"),
+        (
+            "{ consul: '{{ .CONSUL }', control: { socket: '{{ .S }}' } }",
+            "1:12: cannot render the template: this `{{` has",
+        ),
+        ("{ consul: '{{ .CONSUL }, { {{ .S }}' }", "1:12: cannot render the template: this `{{` has no `}}`"),
+        (
+            "{{ .A | defualt \"x\" }}",
+            "1:9: cannot render the template: the function `defualt` is not defined, perhaps `default`",
+        ),
+        ("{{ iff .A }}{{ end }}", "1:4: cannot render the template: the function `iff` is not defined, perhaps `if`"),
+        (
+            "{{ CONSUL }}",
+            "1:4: cannot render the template: the function `CONSUL` is not defined, perhaps the variable `.CONSUL`",
+        ),
+        ("{{ nosuch }}", "1:4: cannot render the template: the function `nosuch` is not defined"),
+        ("\n{{ required `DB` }}", "2:4: cannot render the template: required: the variable `DB` is not set"),
+    ] {
+        let told = refused(text);
+        assert!(told.starts_with(&format!("app.json5:{says}")), "{text}: {told}");
+    }
+    let empty = loaded_in("{ control: { socket: '{{ required `DB` }}' } }", &[("DB", "")]).unwrap_err();
+    assert!(empty.contains("1:26: cannot render the template: required: the variable `DB` is empty"), "{empty}");
+    let set = loaded_in("{ control: { socket: '{{ required `DB` }}' } }", &[("DB", "/s")]).unwrap();
+    assert_eq!(set.spec.control.unwrap().socket.to_str(), Some("/s"));
+}
+
+#[test]
+fn every_position_is_one_in_the_file_as_written() {
+    let environment = [("BREAKS", "a\"b"), ("LINES", "// x\n// y\n"), ("WRONG", "10x"), ("LIST", "a,b")];
+    for (text, says) in [
+        ("{\n{{ if .NO }}\n//\n//\n{{ end }}\n bogus: 1 }", "6:2: `bogus` is not a field"),
+        ("{ {{ .LINES }} bogus: 1 }", "1:16: `bogus` is not a field"),
+        ("{\n\n{{- /* none\n */ -}}\n\n  bogus: 1 }", "6:3: `bogus` is not a field"),
+        (
+            "{ jobs: [\n{{ range split \",\" .LIST }}\n{ name: '{{ . }}', timeout: 'x' },\n{{ end }} ] }",
+            "3:29: job[a].timeout: `x`",
+        ),
+        ("{ jobs: [ { name: 'a',\n timeout: {{ .WRONG | printf `'%s'` }} } ] }", "2:11: job[a].timeout: `10x`"),
+        ("{ jobs: [ { name: 'a',\n timeout: '{{ .WRONG }}' } ] }", "2:11: job[a].timeout: `10x`"),
+        (
+            "{{ .LINES }}{ jobs: {{ .NO }} }",
+            "1:21: expected a value (a string stands in quotes); an action that is empty stands here, which -template shows at 3:10",
+        ),
+        (
+            "{\n{{ .LINES }} consul: \"{{ .BREAKS }}\" }",
+            "2:23: expected a comma, or the `}` of the `{` at 1:1; an action has made this, which -template shows at 4:13",
+        ),
+        ("{{ .LINES }}\n{ jobs: [\n{{ if .NO }}\n{{ end }}\n", "2:9: this `[` has no `]`"),
+        ("{{ .LINES }}\n{ a: \n{{ if .NO }}\n{{ end }}\n", "5:1: the file ends where a value should be"),
+        ("{{ .LINES }}\n{ a: 'x{{ .NO }}\n' }", "2:17: the line ends within the string that begins at 2:6"),
+    ] {
+        let told = loaded_in(text, &environment).unwrap_err();
+        assert!(told.starts_with(&format!("app.json5:{says}")), "{text}: {told}");
+    }
+    let warned = "{\n{{ if .NO }}\n\n{{ end }} jobs: [\n{ name: 'a', when: { source: 'nobody', once: 'healthy' } } ] }";
+    let warnings = loaded(warned).spec.warnings;
+    assert!(warnings[0].starts_with("app.json5:5:30: job[a].when.source: "), "{warnings:?}");
+}
+
+#[test]
+fn half_a_pair_of_utf_16_is_a_replacement_character() {
+    for (written, read) in [
+        ("\\ud83d", "\u{fffd}"),
+        ("\\ude80", "\u{fffd}"),
+        ("a\\uD83Db", "a\u{fffd}b"),
+        ("\\ud83d\\ude80", "🚀"),
+        ("\\ud83d\\ud83d\\ude80", "\u{fffd}🚀"),
+        ("\\ude80\\ud83d", "\u{fffd}\u{fffd}"),
+        ("\\ud83d\\u0041", "\u{fffd}A"),
+        ("\\ud83d\\n", "\u{fffd}\n"),
+        ("\\\\ud83d", "\\ud83d"),
+        ("\\\\\\ud83d", "\\\u{fffd}"),
+    ] {
+        for quote in ['"', '\''] {
+            let env = job(&format!("env: {{ A: {quote}{written}{quote} /* '\\ud83d' */ }}")).env;
+            assert_eq!(env, [("A".into(), Some(read.into()))], "{written}");
+        }
+    }
+    let says = refused("{ 'a\\ud83d': 1 }");
+    assert!(says.contains("`a\u{fffd}` is not a field"), "{says}");
 }
 
 /// Random texts made of what configs are made of: no result is wrong, but a panic is.

@@ -6,8 +6,9 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::node::{Node, Value};
-use super::positions::{Position, Positions, position};
-use super::{ConfigError, parse_json5};
+use super::positions::{Places, Position, position};
+use super::written::Written;
+use super::{ConfigError, syntax};
 use crate::template::{self, TemplateError};
 
 /// The mark of the first action; the others follow.
@@ -56,7 +57,7 @@ impl Actions {
             marked.extend(action.chars().skip(1).map(|c| if c == '\n' { LINE } else { PAD }));
         }
         marked.push_str(&text[at..]);
-        let root = match parse_json5(name, &marked) {
+        let root = match syntax::parse(&Written::plain(name, &marked)) {
             Err(ConfigError::Syntax { path, line, column, says }) if !self.written.is_empty() => {
                 return Err(ConfigError::Unrendered { path, line, column, says });
             }
@@ -64,7 +65,7 @@ impl Actions {
         };
         let root = map_texts(&root, &|text| self.without_padding(text));
         self.check(&root).map_err(|(id, says)| {
-            let place = Positions::of(&marked).of_value(id).unwrap_or(Position { line: 1, column: 1 });
+            let place = position(&marked, Places::of(&marked).of_value(id).unwrap_or(0));
             ConfigError::Unrendered { path: name.to_owned(), line: place.line, column: place.column, says }
         })?;
         Ok(Unrendered { root, text: marked })
@@ -248,7 +249,8 @@ mod tests {
         let (plain, unknown) = actions.stand_ins(&config.root);
         assert_eq!(plain.go_text(), "map[a:x TEMPLATE1 b:[TEMPLATE2 c]]");
         assert_eq!(unknown, HashSet::from([1, 2, 3]));
-        assert_eq!(Positions::of(&config.text).of_value(4), Some(Position { line: 2, column: 9 }));
+        let at = Places::of(&config.text).of_value(4).unwrap();
+        assert_eq!(position(&config.text, at), Position { line: 2, column: 9 });
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl<'t> Lexer<'t> {
             } else {
                 // The space that makes the marker is left for the action, where it does not matter.
                 self.push(Kind::Open, if trims { 3 } else { 2 });
-                self.action(open)?
+                self.action(open).map_err(|error| unclosed(self.source, open, error.0).unwrap_or(error))?
             };
             self.actions.push(open..self.at);
         }
@@ -145,7 +145,7 @@ impl<'t> Lexer<'t> {
                 return Ok(trims);
             }
             let Some(&byte) = self.rest().first() else {
-                return Err((open, format!("the action is not closed up to {}", last_line(self.source))));
+                return Err((open, format!("this `{{{{` has no `}}}}` up to {}", last_line(self.source))));
             };
             match byte {
                 b' ' | b'\t' | b'\r' | b'\n' => self.space(),
@@ -253,6 +253,20 @@ impl<'t> Lexer<'t> {
     fn rest(&self) -> &'t [u8] {
         &self.source[self.at..]
     }
+}
+
+/// What is wrong with an action that cannot be read at `at`, if that is because it has no end: another one begins before
+/// its end, or its line has none.
+pub fn unclosed(source: &[u8], open: usize, at: usize) -> Option<(usize, String)> {
+    let inside = source.get(open + 2..)?;
+    let end = find(inside, b"}}");
+    let line = find(inside, b"\n").unwrap_or(inside.len());
+    let another_begins = find(&inside[..end.unwrap_or(inside.len())], b"{{").is_some();
+    // A raw string may have its end in another line.
+    let is_raw = source.get(at) == Some(&b'`');
+    let line_has_no_end = end.is_none_or(|end| end > line) && at.saturating_sub(open + 2) <= line && !is_raw;
+    let says = "this `{{` has no `}}`, which ends an action of the template";
+    (another_begins || line_has_no_end).then(|| (open, says.to_owned()))
 }
 
 /// Where a template ends, for what should have ended before.

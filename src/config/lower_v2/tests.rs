@@ -4,7 +4,7 @@ use containerpilot_actors::addresses::{Host, InterfaceAddress};
 use containerpilot_actors::spec::{CatalogSpec, MetricKind};
 
 use super::*;
-use crate::config::{Loaded, Version, parse};
+use crate::config::{Loaded, Version, Written, parse};
 
 fn host() -> Host {
     let address = |interface: &str, address: &str| InterfaceAddress {
@@ -27,7 +27,7 @@ fn tried_after(
     let environment: Environment = environment.iter().copied().collect();
     let command: Vec<OsString> = command.iter().map(Into::into).collect();
     let surroundings = Surroundings { environment: &environment, host: &host() };
-    parse("cp.json", text, &command, spoken, surroundings).map_err(|error| error.to_string())
+    parse(&Written::plain("cp.json", text), &command, spoken, surroundings).map_err(|error| error.to_string())
 }
 
 /// The spec of a config beside an application.

@@ -39,7 +39,7 @@ fn loaded(text: &str, command: &[&str]) -> Result<Loaded, String> {
     let environment: Environment = ENVIRONMENT.into_iter().collect();
     let text = template::render("app.json", text.as_bytes(), &environment).map_err(|error| error.to_string())?;
     let surroundings = Surroundings { environment: &environment, host: &host() };
-    parse("app.json", std::str::from_utf8(&text).unwrap(), &words(command), None, surroundings)
+    parse(&Written::plain("app.json", std::str::from_utf8(&text).unwrap()), &words(command), None, surroundings)
         .map_err(|error| error.to_string())
 }
 

@@ -26,7 +26,12 @@ pub enum Command {
         command: Vec<OsString>,
     },
     /// `-validate`, for a command line that ends with these words.
-    Validate(Vec<OsString>),
+    Validate {
+        /// The main application and its arguments.
+        command: Vec<OsString>,
+        /// `-strict`: a warning is as bad as an error.
+        is_strict: bool,
+    },
     /// Something that a running instance does.
     Request(Request),
     /// Something that a running instance tells.
@@ -235,6 +240,8 @@ const STATUS: Flag =
     Flag { name: "status", kind: Kind::Switch, help: "Show what the jobs of a ContainerPilot process do." };
 const STOP: Flag =
     Flag { name: "stop", kind: Kind::Switch, help: "With '-job': stop it until it is started by hand or changed." };
+const STRICT: Flag =
+    Flag { name: "strict", kind: Kind::Switch, help: "With '-validate': the exit status is 1 for a warning, too." };
 const TEMPLATE: Flag = Flag { name: "template", kind: Kind::Switch, help: "Render template and quit." };
 const VALIDATE: Flag = Flag {
     name: "validate",
@@ -245,7 +252,7 @@ const VERSION: Flag = Flag { name: "version", kind: Kind::Switch, help: "Show ve
 
 const WATCH: Flag = Flag { name: "watch", kind: Kind::Switch, help: "With '-status': again and again." };
 
-const FLAGS: [&Flag; 26] = [
+const FLAGS: [&Flag; 27] = [
     &CONFIG,
     &DRY_RUN,
     &EVENTS,
@@ -268,6 +275,7 @@ const FLAGS: [&Flag; 26] = [
     &START,
     &STATUS,
     &STOP,
+    &STRICT,
     &TEMPLATE,
     &VALIDATE,
     &VERSION,
@@ -393,7 +401,7 @@ impl Given {
         } else if is_on(&MIGRATE) {
             Command::Migrate { out, command: words }
         } else if is_on(&VALIDATE) {
-            Command::Validate(words)
+            Command::Validate { command: words, is_strict: is_on(&STRICT) }
         } else if is_on(&RELOAD) && is_on(&DRY_RUN) {
             Command::Request(Request::DryRun { json: is_on(&JSON) })
         } else if is_on(&RELOAD) {

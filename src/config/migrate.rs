@@ -68,6 +68,7 @@ fn check(
     }
     let environment = Environment::default();
     super::lower(root, version, command, Surroundings { environment: &environment, host }, &mut reader);
+    reader.problems.append(&mut reader.faults);
     reader
         .problems
         .retain(|problem| !problem.is_of_machine() && problem.value_id().is_none_or(|id| !unknown.contains(&id)));

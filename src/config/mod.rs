@@ -47,6 +47,7 @@ use written::Written;
 pub use discovery::pick_address;
 pub use lower_v2::only_command;
 pub use migrate::{Migrated, migrate};
+pub use problem::Finding;
 pub use reader::go_boolean;
 
 /// The largest config that is read. Real ones have some kilobytes; `/dev/zero` has no end.
@@ -110,8 +111,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 pub struct Loaded {
     /// What to start from.
     pub spec: Spec,
-    /// What `-validate` speaks of although nothing is wrong with it.
-    pub notes: Vec<String>,
+    /// What `-validate` says of it.
+    pub findings: Vec<Finding>,
     /// Which language it was written in.
     pub version: Version,
 }
@@ -208,14 +209,30 @@ fn parse(
         reader.problem_with(&reader::Scope::new("", &root), says);
     }
     let spec = lower(&root, version, command, surroundings, &mut reader);
-    let told = |problems: &[problem::Problem]| problem::tell(problems, written);
-    match spec {
-        Some(spec) if reader.problems.is_empty() => {
-            let spec = Spec { warnings: told(&reader.warnings), errors: reader.errors, ..spec };
-            Ok(Loaded { spec, notes: told(&reader.notes), version })
-        }
-        Some(_) | None => Err(ConfigError::Invalid(told(&reader.problems))),
+    if spoken.is_some() {
+        // What runs is better than what cannot work.
+        reader.problems.append(&mut reader.faults);
     }
+    match spec {
+        Some(spec) if reader.problems.is_empty() => Ok(found(spec, version, reader, written)),
+        Some(_) | None => Err(ConfigError::Invalid(problem::tell(&reader.problems, written))),
+    }
+}
+
+/// A config that can be used, and what there is to say of it.
+fn found(spec: Spec, version: Version, reader: Reader, written: &Written<'_>) -> Loaded {
+    let Reader { faults, warnings, doubts, notes, errors, .. } = reader;
+    let serious = faults.iter().chain(&warnings).map(|problem| (problem, false));
+    let doubtful = doubts.iter().chain(&notes).map(|problem| (problem, true));
+    let mut findings = problem::find(serious.chain(doubtful), written);
+    findings.extend(errors.iter().map(|says| Finding { says: says.clone(), is_warning: false }));
+    let mut all_errors = errors;
+    if !faults.is_empty() {
+        let says = problem::tell(&faults, written).join("; ");
+        all_errors.push(format!("{says}; everything runs without a catalog"));
+    }
+    let all_warnings = problem::tell(warnings.iter().chain(&doubts), written);
+    Loaded { spec: Spec { warnings: all_warnings, errors: all_errors, ..spec }, findings, version }
 }
 
 fn lower(

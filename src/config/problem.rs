@@ -80,23 +80,48 @@ impl Problem {
             Place::Value(id) => places.of_value(id).map(|at| written.position(at)),
             Place::File(at) => Some(written.position_in_source(at)),
         };
-        Told { file: written.name.to_owned(), position, path: self.path.clone(), says: self.says.clone() }
+        Told {
+            file: written.name.to_owned(),
+            position,
+            path: self.path.clone(),
+            says: self.says.clone(),
+            is_warning: false,
+        }
     }
 }
 
+/// What `-validate` says of a config that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The message.
+    pub says: String,
+    /// Whether it is no more than a warning.
+    pub is_warning: bool,
+}
+
 /// The messages for problems, in the order of the file.
-pub fn tell(problems: &[Problem], written: &Written<'_>) -> Vec<String> {
-    if problems.is_empty() {
+pub fn tell<'p>(problems: impl IntoIterator<Item = &'p Problem>, written: &Written<'_>) -> Vec<String> {
+    let findings = find(problems.into_iter().map(|problem| (problem, false)), written);
+    findings.into_iter().map(|finding| finding.says).collect()
+}
+
+/// The findings for problems, each with whether it is no more than a warning, in the order of the file.
+pub fn find<'p>(problems: impl IntoIterator<Item = (&'p Problem, bool)>, written: &Written<'_>) -> Vec<Finding> {
+    let mut problems = problems.into_iter().peekable();
+    if problems.peek().is_none() {
         return Vec::new();
     }
     let places = Places::of(&written.text);
-    let mut told: Vec<Told> = problems.iter().map(|problem| problem.told(written, &places)).collect();
+    let mut told: Vec<Told> =
+        problems.map(|(problem, is_warning)| Told { is_warning, ..problem.told(written, &places) }).collect();
     told.sort_by_key(|told| told.position);
-    let mut messages: Vec<String> = told.iter().take(TOLD).map(Told::to_string).collect();
-    if told.len() > TOLD {
-        messages.push(format!("{}: and {} more problems", written.name, told.len() - TOLD));
+    let mut findings: Vec<Finding> = told.iter().take(TOLD).map(Told::finding).collect();
+    if let Some(more) = told.get(TOLD..).filter(|more| !more.is_empty()) {
+        let is_warning = more.iter().all(|told| told.is_warning);
+        let says = format!("{}: and {} more problems", written.name, more.len());
+        findings.push(Finding { says, is_warning });
     }
-    messages
+    findings
 }
 
 /// A problem with its place.
@@ -105,6 +130,13 @@ struct Told {
     position: Option<Position>,
     path: String,
     says: String,
+    is_warning: bool,
+}
+
+impl Told {
+    fn finding(&self) -> Finding {
+        Finding { says: self.to_string(), is_warning: self.is_warning }
+    }
 }
 
 impl fmt::Display for Told {
@@ -112,6 +144,9 @@ impl fmt::Display for Told {
         write!(f, "{}:", self.file)?;
         if let Some(position) = self.position {
             write!(f, "{position}:")?;
+        }
+        if self.is_warning {
+            f.write_str(" warning:")?;
         }
         if !self.path.is_empty() {
             write!(f, " {}:", self.path)?;

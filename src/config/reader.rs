@@ -44,8 +44,12 @@ impl Scope {
 pub struct Reader {
     /// What keeps the config from being used.
     pub problems: Vec<Problem>,
+    /// What start-up calls an error and copes with; `-validate` and a reload refuse it.
+    pub faults: Vec<Problem>,
     /// What start-up warns of and `-validate` refuses.
     pub warnings: Vec<Problem>,
+    /// What start-up and `-validate` warn of.
+    pub doubts: Vec<Problem>,
     /// What only `-validate` speaks of.
     pub notes: Vec<Problem>,
     /// What start-up calls an error, although it is none of the config's.
@@ -68,6 +72,23 @@ impl Reader {
     /// A problem with a block.
     pub fn problem_with(&mut self, scope: &Scope, says: impl Into<String>) {
         self.problems.push(Problem::at_value(scope.id, scope.path.clone(), says));
+    }
+
+    /// A fault of the value of a field.
+    pub fn fault(&mut self, scope: &Scope, field: Field<'_>, says: impl Into<String>) {
+        let id = field.node.map_or(scope.id, |node| node.id);
+        self.faults.push(Problem::at_value(id, scope.path_of(field), says));
+    }
+
+    /// A doubt about the value of a field, or about its block where it is left out.
+    pub fn doubt(&mut self, scope: &Scope, field: Field<'_>, says: impl Into<String>) {
+        let id = field.node.map_or(scope.id, |node| node.id);
+        self.doubts.push(Problem::at_value(id, scope.path_of(field), says));
+    }
+
+    /// A doubt about a block.
+    pub fn doubt_of(&mut self, scope: &Scope, says: impl Into<String>) {
+        self.doubts.push(Problem::at_value(scope.id, scope.path.clone(), says));
     }
 
     /// A warning about a block.

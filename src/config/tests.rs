@@ -34,8 +34,24 @@ fn job(fields: &str) -> containerpilot_actors::spec::JobSpec {
     loaded(&format!("{{ jobs: [ {{ name: 'app', exec: 'true', {fields} }} ] }}")).spec.jobs.remove(0)
 }
 
+/// What `-validate` warns of.
+fn doubts(loaded: &Loaded) -> Vec<&str> {
+    loaded.findings.iter().filter(|finding| finding.is_warning).map(|finding| finding.says.as_str()).collect()
+}
+
 fn refused(text: &str) -> String {
     loaded_in(text, &[]).unwrap_err()
+}
+
+/// What is wrong with a config, whether or not it can be used.
+fn mistakes(text: &str) -> String {
+    match loaded_in(text, &[]) {
+        Err(says) => says,
+        Ok(loaded) => {
+            let mistakes = loaded.findings.into_iter().filter(|finding| !finding.is_warning);
+            mistakes.map(|finding| finding.says).collect::<Vec<_>>().join("\n")
+        }
+    }
 }
 
 fn refused_job(fields: &str) -> String {
@@ -44,10 +60,10 @@ fn refused_job(fields: &str) -> String {
 
 #[test]
 fn an_empty_config_has_3_8s_defaults() {
-    let Loaded { spec, notes, .. } = loaded("{}");
+    let Loaded { spec, findings, .. } = loaded("{}");
     assert_eq!(spec.stop_timeout, Duration::from_secs(5));
     assert_eq!(spec.control.unwrap().socket.to_str(), Some("/var/run/containerpilot.socket"));
-    assert!(spec.jobs.is_empty() && spec.catalog.is_none() && spec.warnings.is_empty() && notes.is_empty());
+    assert!(spec.jobs.is_empty() && spec.catalog.is_none() && spec.warnings.is_empty() && findings.is_empty());
 }
 
 #[test]
@@ -332,10 +348,10 @@ fn what_is_wrong_with_etcd_is_named_without_secrets() {
         ("{ endpoints: 'h', tls: { cafile: '/nosuch' } }", "etcd.tls.cafile"),
         ("{ endpoints: 'h', tls: { clientcert: '/nosuch' } }", "etcd.tls: has a `clientcert` but no `clientkey`"),
     ] {
-        let says = refused(&format!("{{ etcd: {wrong} }}"));
+        let says = mistakes(&format!("{{ etcd: {wrong} }}"));
         assert!(says.contains(path) && !says.contains("s3cr3t"), "{wrong}: {says}");
     }
-    let says = refused("{ consul: 'c:1', etcd: { endpoints: 'h' } }");
+    let says = mistakes("{ consul: 'c:1', etcd: { endpoints: 'h' } }");
     assert!(says.contains("etcd: `consul` and `etcd` are two catalogs, there is one at most"), "{says}");
 }
 
@@ -390,13 +406,43 @@ fn zookeeper_is_a_catalog() {
         ("{ hosts: 'h1', digest: ':secret' }", "digest"),
         ("{ hosts: 'h1', digest: ['secret'] }", "digest"),
     ] {
-        let says = refused(&format!("{{ zookeeper: {wrong} }}"));
+        let says = mistakes(&format!("{{ zookeeper: {wrong} }}"));
         assert!(says.contains(&format!("zookeeper.{field}: ")), "{wrong}: {says}");
         assert!(field != "digest" || !says.contains("secret"), "{says}");
         assert!(!says.contains("hidden"), "{says}");
     }
-    assert!(refused("{ zookeeper: 'secret' }").contains("zookeeper: is a string"));
-    assert!(refused("{ zookeeper: { hosts: 'h', bogus: 1 } }").contains("zookeeper.bogus: "));
+    assert!(mistakes("{ zookeeper: 'secret' }").contains("zookeeper: is a string"));
+    assert!(mistakes("{ zookeeper: { hosts: 'h', bogus: 1 } }").contains("zookeeper.bogus: "));
+}
+
+#[test]
+fn an_address_that_cannot_be_costs_the_catalog_and_refuses_a_reload() {
+    let environment = Environment::default();
+    let mut cases = vec![
+        ("consul: 'http://'", "consul: `http://` is not an address"),
+        ("consul: { address: 'h:70000', tls: { verify: true } }", "consul.address: `h:70000` is not an address"),
+    ];
+    if cfg!(feature = "etcd") {
+        cases.push(("etcd: { endpoints: ['h', 'h h'] }", "etcd.endpoints[1]: `h h` is not an address"));
+        cases.push(("etcd: { endpoints: '' }", "etcd.endpoints: `` is not an address"));
+    }
+    if cfg!(feature = "zookeeper") {
+        cases.push(("zookeeper: { hosts: 'h:x,[::g]' }", "zookeeper.hosts: `h:x` is not one of hosts"));
+    }
+    for (catalog, says) in cases {
+        let text = format!("{{ {catalog}, jobs: [ {{ name: 'app', exec: 'true' }} ] }}");
+        let spec = loaded(&text).spec;
+        assert_eq!((spec.catalog, spec.jobs.len(), spec.errors.len()), (None, 1, 1), "{:?}", spec.errors);
+        assert!(spec.errors[0].contains(says) && spec.errors[0].ends_with("; everything runs without a catalog"));
+        assert!(mistakes(&text).contains(says), "{}", mistakes(&text));
+        let source = Source::Text { place: "app.json5", text: text.into() };
+        let reloaded = load(&source, &[], Some(Version::Three), &environment, &host());
+        assert!(reloaded.unwrap_err().to_string().contains(says));
+    }
+    let environment: Environment = [("CONSUL_HTTP_ADDR", "h:x")].into_iter().collect();
+    let source = Source::Text { place: "app.json5", text: "{ consul: {} }".into() };
+    let errors = load(&source, &[], None, &environment, &host()).unwrap().spec.errors;
+    assert!(errors[0].starts_with("app.json5:1:11: consul.address: CONSUL_HTTP_ADDR `h:x` is not"), "{errors:?}");
 }
 
 #[test]
@@ -474,7 +520,7 @@ fn no_token_is_ever_told() {
     for consul in
         ["{ token: ['s3cr3t'], nosuch: 's3cr3t' }", "['s3cr3t']", "'http://u:s3cr3t@h:1'", "{ token: 's3cr3t\\n2' }"]
     {
-        let says = refused(&format!("{{ consul: {consul} }}"));
+        let says = mistakes(&format!("{{ consul: {consul} }}"));
         assert!(!says.contains("s3cr3t"), "{says}");
     }
 }
@@ -514,7 +560,7 @@ fn starts_that_cannot_be_are_warned_of() {
 fn quotes_in_a_string_exec_are_noted_only() {
     let loaded = loaded("{ jobs: [ { name: 'a', exec: 'sh -c \"echo x\"' } ] }");
     assert!(loaded.spec.warnings.is_empty());
-    assert!(loaded.notes[0].starts_with("app.json5:1:30: job[a].exec: "), "{:?}", loaded.notes);
+    assert!(doubts(&loaded)[0].starts_with("app.json5:1:30: warning: job[a].exec: "), "{:?}", loaded.findings);
 }
 
 #[test]

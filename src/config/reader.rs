@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::duration;
 use super::node::{Node, Value};
 use super::problem::{Problem, nearest};
-use super::raw_v3::{Block, Field};
+use super::raw_v3::{Block, Field, Ignored};
 
 /// Where a block is: its path, for messages, and its number.
 #[derive(Clone, Debug)]
@@ -130,7 +130,10 @@ impl Reader {
         for (key, value) in entries {
             match field_of::<B>(key, entries) {
                 Some(name) => block.set(name, Some(value).filter(|value| !value.is_null())),
-                None => self.problems.push(unknown::<B>(scope, key, value)),
+                None => match B::IGNORED.iter().find(|ignored| ignored.name.eq_ignore_ascii_case(key)) {
+                    Some(ignored) => self.doubts.push(without_effect(scope, key, value, *ignored)),
+                    None => self.problems.push(unknown::<B>(scope, key, value)),
+                },
             }
         }
         Some(block)
@@ -288,6 +291,15 @@ fn unknown<'a, B: Block<'a>>(scope: &Scope, key: &str, value: &Node) -> Problem 
     let says = format!("`{key}` is not a field of {}{hint} (they are {})", B::WHAT, B::FIELDS.join(", "));
     let path = if scope.path.is_empty() { String::new() } else { format!("{}.{key}", scope.path) };
     Problem::key(value, path, says)
+}
+
+fn without_effect(scope: &Scope, key: &str, value: &Node, ignored: Ignored) -> Problem {
+    let path = if scope.path.is_empty() { key.to_owned() } else { format!("{}.{key}", scope.path) };
+    let hint = match ignored.instead {
+        "" => String::new(),
+        field => format!(", perhaps `{field}` was meant"),
+    };
+    Problem::key(value, path, format!("`{key}` has no effect, as in earlier versions{hint}"))
 }
 
 /// The value as a text, as mapstructure makes one.

@@ -588,6 +588,29 @@ fn the_page_is_for_this_machine_unless_it_is_asked_for() {
 }
 
 #[test]
+fn names_that_3_8_takes_and_ignores_are_warned_of() {
+    let text = "{ jobs: [ { name: 'a', exec: 'true', restartLimit: 0, execTimeout: 'x', stoppingTimeout: [], freqInterval: {}, \
+                whenTimeout: 1, whenStartsLimit: 1, whenEvent: 1, stoppingWaitEvent: 1, TTL: 5, heartbeatInterval: 1, healthCheckExec: 1, \
+                serviceDefinition: {} } ], watches: [ { name: 'db', interval: 1, serviceName: 'x', discoveryService: 1 } ], consul: 'h:1', \
+                telemetry: { addr: 'x', MetricConfigs: [], JobConfig: {}, metrics: [ { name: 'm', help: 'h', type: 'gauge', \
+                fullname: 'x', metricType: 1, collector: 1 } ] } }";
+    let loaded = loaded(text);
+    let doubts = doubts(&loaded);
+    assert_eq!((loaded.findings.len(), doubts.len(), loaded.spec.warnings.len()), (20, 20, 20), "{doubts:?}");
+    let first = "app.json5:1:38: job[a].restartLimit: `restartLimit` has no effect, as in earlier versions, perhaps `restarts` was meant";
+    assert_eq!(loaded.spec.warnings[0], first);
+    for path in ["job[a].TTL: ", "watch[db].serviceName: ", "telemetry.JobConfig: ", "telemetry.metrics[0].fullname: "]
+    {
+        assert!(doubts.iter().any(|says| says.contains(path)), "{doubts:?}");
+    }
+    assert!(refused("{ restartLimit: 1 }").contains("`restartLimit` is not a field of a config"));
+    assert!(
+        refused_job("health: { interval: 1, ttl: 2, heartbeatInterval: 1 }")
+            .contains("is not a field of a health check")
+    );
+}
+
+#[test]
 fn metrics_are_named_by_their_parts() {
     let metrics = |metrics: &str| format!("{{ telemetry: {{ metrics: [ {metrics} ] }} }}");
     let spec = loaded(&metrics("{ subsystem: 's', name: 'n', help: 'h', type: 'gauge' }")).spec.telemetry.unwrap();

@@ -441,8 +441,8 @@ fn an_unknown_key_is_an_error_anywhere() {
         ("{ Tasks: [], services: [] }", "`Tasks` is not a field of a version 2 config, perhaps `tasks`"),
         ("{ tasks: [ { command: 'a', frequency: 1, retry: 1 } ] }", "`retry` is not a field of a task"),
         (
-            "{ coprocesses: [ { command: 'a', restart: 1 } ] }",
-            "`restart` is not a field of a coprocess, perhaps `restarts`",
+            "{ coprocesses: [ { command: 'a', restrats: 1 } ] }",
+            "`restrats` is not a field of a coprocess, perhaps `restarts`",
         ),
         ("{ telemetry: { interfaces: 'lo', sensors: [], path: '/' } }", "`path` is not a field of `telemetry`"),
     ] {
@@ -525,4 +525,17 @@ fn a_command_beside_version_3_is_warned_of() {
     let spec = tried("{ jobs: [ { name: 'a', exec: 'b' } ] }", &["nginx", "-g"], &[]).unwrap().spec;
     assert_eq!(spec.jobs.len(), 1);
     assert!(spec.warnings[0].contains("`nginx` is not run"), "{:?}", spec.warnings);
+}
+
+#[test]
+fn names_that_2_7_takes_and_ignores_are_warned_of() {
+    let warnings = spec(
+        "{ consul: 'h:1', services: [ { name: 'web', port: 80, health: 'true', poll: 1, ttl: 2, ID: 'x', healthCheckCmd: 1 } ], \
+         backends: [ { name: 'db', poll: 1, onChange: 'true', lastState: 1 } ], tasks: [ { command: 'true', frequency: '1s', cmd: 1 } ], \
+         coprocesses: [ { command: 'true', restartLimit: 1 } ], telemetry: { listening: true, sensors: [ { name: 's', help: 'h', \
+         type: 'gauge', poll: 1, check: 'true', checkCmd: 1 } ] } }",
+    )
+    .warnings;
+    assert_eq!(warnings.len(), 7, "{warnings:?}");
+    assert!(warnings.iter().all(|says| says.contains("has no effect, as in earlier versions")), "{warnings:?}");
 }

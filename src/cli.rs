@@ -151,6 +151,9 @@ pub enum UsageError {
     /// An order to nobody.
     #[error("-{0} needs -job NAME")]
     NoJob(&'static str),
+    /// It would start everything instead of checking it.
+    #[error("-strict needs -validate")]
+    Strict,
     /// 3.8 takes every other word for `disable`.
     #[error("invalid value \"{0}\" for flag -maintenance: accepted are enable and disable")]
     Maintenance(String),
@@ -442,6 +445,8 @@ impl Given {
             Command::Query(Query::Events)
         } else if let Some(job) = logs {
             Command::Query(Query::Logs { job, follow: is_on(&FOLLOW) })
+        } else if is_on(&STRICT) {
+            return Err(UsageError::Strict);
         } else {
             Command::Run(words)
         };
@@ -492,6 +497,14 @@ mod tests {
             command(&["-ping", "-putenv", "A=b=c", "-putenv=A=d"]),
             Command::Request(Request::PutEnv([("A".to_owned(), "d".to_owned())].into()))
         );
+    }
+
+    #[test]
+    fn strict_is_a_way_to_validate() {
+        let validate = |is_strict| Command::Validate { command: vec!["app".into()], is_strict };
+        assert_eq!(command(&["-validate", "app"]), validate(false));
+        assert_eq!(command(&["-validate", "-strict", "app"]), validate(true));
+        assert_eq!(parsed(&["-strict", "-config", "f"]), Err(UsageError::Strict));
     }
 
     #[test]

@@ -16,9 +16,11 @@ use containerpilot_actors::spec::{
 
 use super::discovery;
 use super::exec;
-use super::job::{APP_PID, SHORTEST, command, pid_variable, restarts};
+use super::job::{APP_PID, SHORTEST, command, lapse, pid_variable, restarts};
 use super::logging::logging;
-use super::lower_v3::{Catalogs, Surroundings, catalog, control, looked_up_name, named_scope, stop_timeout};
+use super::lower_v3::{
+    Catalogs, NO_CATALOG, Surroundings, catalog, control, looked_up_name, named_scope, stop_timeout,
+};
 use super::node::{Node, Value};
 use super::raw_v2::{Backend, Config, Coprocess, Sensor, Service, Task, Telemetry};
 use super::raw_v3::Field;
@@ -37,6 +39,13 @@ pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, 
     let scope = Scope::new("", root);
     let config: Config<'_> = reader.read(&scope, root)?;
     let catalogs = Catalogs { consul: config.consul, etcd: config.etcd, zookeeper: config.zookeeper };
+    if !catalogs.are_written() {
+        for field in [config.services, config.backends] {
+            if !reader.list(&scope, field).is_empty() {
+                reader.doubt(&scope, field, format!("{NO_CATALOG} for these"));
+            }
+        }
+    }
     let mut catalog = catalog(&scope, catalogs, surroundings.environment, reader);
     let mut jobs = Jobs::default();
     services(&scope, config.services, surroundings, catalog.as_ref(), &mut jobs, reader);
@@ -76,6 +85,9 @@ pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, 
         logging: logging_v2(&scope, config.logging, reader),
         ..Spec::default()
     };
+    if command.is_empty() && spec.jobs.is_empty() {
+        reader.doubt_of(&scope, "there is nothing to run: no command, no services, tasks, coprocesses or sensors");
+    }
     let exec = main_command(command, &spec, surroundings.environment, reader);
     spec.jobs.push(JobSpec { not_started: Some(NOT_STARTED), ..main_job(main, exec) });
     // 2.7: what a command leaves behind when it ends by itself goes on.
@@ -275,6 +287,7 @@ fn services(
             reader.refuse(&scope, raw.port, PORT);
         }
         let (poll, ttl) = (reader.seconds(&scope, raw.poll), reader.seconds(&scope, raw.ttl));
+        lapse(&scope, raw.ttl, [ttl, poll], "poll", true, reader);
         let timeout = reader.limit(&scope, raw.timeout);
         let exec = command(&scope, raw.health, reader);
         let tags = reader.one_or_more(&scope, raw.tags);

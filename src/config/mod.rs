@@ -18,10 +18,12 @@ mod problem;
 mod raw_v2;
 mod raw_v3;
 mod reader;
+mod shell;
 mod starts;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod twice;
 mod unrendered;
 mod writer;
 mod written;
@@ -38,7 +40,7 @@ use std::path::{Path, PathBuf};
 use containerpilot_actors::addresses::Host;
 use containerpilot_actors::spec::Spec;
 
-use crate::template::{self, Environment, TemplateError};
+use crate::template::{self, Environment, TemplateError, Unset};
 use lower_v3::Surroundings;
 use node::Node;
 use reader::Reader;
@@ -190,19 +192,27 @@ pub fn load(
     host: &Host,
 ) -> Result<Loaded, ConfigError> {
     let (name, text) = (source.name(), source.text()?);
-    let rendered = template::render_traced(&name, &text, environment)?;
+    let mut rendered = template::render_traced(&name, &text, environment)?;
+    let unset = std::mem::take(&mut rendered.unset);
     let written = Written::rendered(&name, text, rendered);
-    parse(&written, command, spoken, Surroundings { environment, host })
+    parse(&written, &unset, command, spoken, Surroundings { environment, host })
 }
 
 fn parse(
     written: &Written<'_>,
+    unset: &[Unset],
     command: &[OsString],
     spoken: Option<Version>,
     surroundings: Surroundings<'_>,
 ) -> Result<Loaded, ConfigError> {
     let root = syntax::parse(written)?;
     let mut reader = Reader::default();
+    reader.doubts.extend(unset.iter().map(|Unset { at, name }| {
+        let name = node::shortened(name);
+        let says = format!("`{name}` is not set, so that this is empty; `default` gives it a value, `required \"{name}\"` refuses to start without");
+        problem::Problem::in_file(*at, says)
+    }));
+    reader.doubts.extend(twice::find(&root));
     let version = Version::of(&root, spoken.unwrap_or(Version::usual(command)), &mut reader);
     if spoken.is_some_and(|spoken| spoken != version) {
         let says = format!("is written for version {version} now, which takes a new start of containerpilot");

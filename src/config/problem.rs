@@ -10,6 +10,8 @@ use super::written::Written;
 
 /// More than these would help nobody.
 const TOLD: usize = 100;
+/// What to write instead is shown up to so many characters.
+const LONGEST_INSTEAD: usize = 400;
 
 /// Something wrong, or worth a word, at one field.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +21,19 @@ pub struct Problem {
     path: String,
     /// What is wrong, with the value where it is no secret.
     says: String,
+    /// What is told with it.
+    with: Option<With>,
     /// Whether it may be right elsewhere: with other files or network interfaces.
     of_machine: bool,
+}
+
+/// What can be told only when the places are known.
+#[derive(Clone, Debug, PartialEq)]
+enum With {
+    /// The position of the key of the value with this number.
+    Key(usize),
+    /// What to write instead, and what to show where the template has put in a part of the value, which may be a secret.
+    Instead { whole: String, masked: &'static str },
 }
 
 /// What a problem points at.
@@ -42,22 +55,32 @@ impl Problem {
 
     /// A problem with the value of this number.
     pub fn at_value(id: usize, path: impl Into<String>, says: impl Into<String>) -> Self {
-        Self { place: Place::Value(id), path: path.into(), says: says.into(), of_machine: false }
+        Self { place: Place::Value(id), path: path.into(), says: says.into(), with: None, of_machine: false }
     }
 
     /// A problem with the key of a value.
     pub fn key(node: &Node, path: impl Into<String>, says: impl Into<String>) -> Self {
-        Self { place: Place::Key(node.id), path: path.into(), says: says.into(), of_machine: false }
+        Self { place: Place::Key(node.id), path: path.into(), says: says.into(), with: None, of_machine: false }
     }
 
     /// A problem at a place of the file as written, in bytes.
     pub fn in_file(at: usize, says: impl Into<String>) -> Self {
-        Self { place: Place::File(at), path: String::new(), says: says.into(), of_machine: false }
+        Self { place: Place::File(at), path: String::new(), says: says.into(), with: None, of_machine: false }
     }
 
     /// The same as a problem of this machine rather than of the config.
     pub fn of_machine(self) -> Self {
         Self { of_machine: true, ..self }
+    }
+
+    /// The same, which ends with the position of the key of the value with this number.
+    pub fn with_key(self, id: usize) -> Self {
+        Self { with: Some(With::Key(id)), ..self }
+    }
+
+    /// The same, which ends with what to write instead; `masked` says it without the value.
+    pub fn with_instead(self, whole: String, masked: &'static str) -> Self {
+        Self { with: Some(With::Instead { whole, masked }), ..self }
     }
 
     /// Whether it is one of this machine.
@@ -80,12 +103,23 @@ impl Problem {
             Place::Value(id) => places.of_value(id).map(|at| written.position(at)),
             Place::File(at) => Some(written.position_in_source(at)),
         };
-        Told {
-            file: written.name.to_owned(),
-            position,
-            path: self.path.clone(),
-            says: self.says.clone(),
-            is_warning: false,
+        let says = format!("{}{}", self.says, self.rest(written, places));
+        Told { file: written.name.to_owned(), position, path: self.path.clone(), says, is_warning: false }
+    }
+
+    /// What is told at the end.
+    fn rest(&self, written: &Written<'_>, places: &Places<'_>) -> String {
+        match &self.with {
+            None => String::new(),
+            Some(With::Key(id)) => {
+                places.of_key(*id).map(|at| format!(" {}", written.position(at))).unwrap_or_default()
+            }
+            Some(With::Instead { whole, masked }) => {
+                let ends = self.value_id().and_then(|id| places.of_value(id).zip(places.end_of_string(id)));
+                let is_made = ends.is_some_and(|(start, end)| written.any_made(start, end));
+                let is_shown = !is_made && whole.chars().count() <= LONGEST_INSTEAD;
+                format!(" {}", if is_shown { whole.as_str() } else { masked })
+            }
         }
     }
 }

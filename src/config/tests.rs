@@ -60,10 +60,12 @@ fn refused_job(fields: &str) -> String {
 
 #[test]
 fn an_empty_config_has_3_8s_defaults() {
-    let Loaded { spec, findings, .. } = loaded("{}");
+    let loaded = loaded("{}");
+    assert_eq!(doubts(&loaded), ["app.json5:1:1: warning: jobs: there are no jobs, so that nothing is run"]);
+    let Loaded { spec, .. } = loaded;
     assert_eq!(spec.stop_timeout, Duration::from_secs(5));
     assert_eq!(spec.control.unwrap().socket.to_str(), Some("/var/run/containerpilot.socket"));
-    assert!(spec.jobs.is_empty() && spec.catalog.is_none() && spec.warnings.is_empty() && findings.is_empty());
+    assert!(spec.jobs.is_empty() && spec.catalog.is_none() && spec.errors.is_empty());
 }
 
 #[test]
@@ -147,7 +149,10 @@ fn logging_of_a_job_and_of_its_check_is_read() {
     assert_eq!(loaded("{ logging: { maxLine: '16k' } }").spec.logging.max_line, 16384);
     assert_eq!(loaded("{}").spec.logging.max_line, 65536);
     assert_eq!(loaded("{ logging: { format: 'stamp' } }").spec.logging.format, LogFormat::Stamp);
-    assert_eq!(loaded("{ jobs: [ { name: 'a', logging: { raw: true, json: true } } ] }").spec.warnings.len(), 1);
+    assert_eq!(
+        loaded("{ jobs: [ { name: 'a', exec: 'b', logging: { raw: true, json: true } } ] }").spec.warnings.len(),
+        1
+    );
     let warnings = loaded("{ logging: { output: 'sdtout' } }").spec.warnings;
     assert!(format!("{warnings:?}").contains("`sdtout` is a file, perhaps `stdout` was meant"), "{warnings:?}");
 }
@@ -262,7 +267,7 @@ fn a_watch_can_be_more_choosy_than_3_8s() {
     let choosy = watch("tags: ['rw', 'blue'], stale: true, minInstances: 3, debounce: '500ms'");
     assert_eq!(choosy.tags, ["rw", "blue"]);
     assert_eq!((choosy.stale, choosy.min_instances, choosy.debounce), (true, 3, Duration::from_millis(500)));
-    let renamed = loaded("{ watches: [ { name: 'db-ro', interval: 2, service: 'DB_1' } ] }").spec;
+    let renamed = loaded("{ consul: 'h', jobs: [ { name: 'a', exec: 'b' } ], watches: [ { name: 'db-ro', interval: 2, service: 'DB_1' } ] }").spec;
     assert_eq!((renamed.watches[0].service.as_str(), renamed.warnings.len()), ("DB_1", 1));
     for wrong in
         ["tags: [['x']]", "tags: 'x'", "minInstances: 0", "debounce: 'soon'", "debounce: '-1s'", "stale: 'no?'"]
@@ -527,14 +532,44 @@ fn no_token_is_ever_told() {
 
 #[test]
 fn starts_that_cannot_be_are_warned_of() {
-    let warnings = |jobs: &str| {
-        loaded(&format!("{{ watches: [ {{ name: 'db', interval: 1 }} ], jobs: [ {jobs} ] }}")).spec.warnings
+    let warnings = |jobs: &str| -> Vec<String> {
+        let told = mistakes(&format!("{{ watches: [ {{ name: 'db', interval: 1 }} ], jobs: [ {jobs} ] }}"));
+        told.lines().map(str::to_owned).collect()
     };
     for (jobs, words) in [
         ("{ name: 'a', when: { source: 'nobody', once: 'healthy' } }", vec!["job[a].when.source", "nobody"]),
         ("{ name: 'a', when: { source: 'watch.bd', each: 'changed' } }", vec!["bd", "perhaps `db`"]),
         ("{ name: 'a', when: { once: 'healthy' } }", vec!["needs a source"]),
-        ("{ name: 'a', when: { source: 'a', once: 'healthy' } }", vec!["`a` waits for an event of its own"]),
+        ("{ name: 'a', when: { source: 'a', once: 'exitSuccess' } }", vec!["`a` waits for an event of its own"]),
+        (
+            "{ name: 'a', when: { source: 'b', once: 'healthy' } }, { name: 'b' }",
+            vec!["`b` has no check", "`a` never starts"],
+        ),
+        (
+            "{ name: 'a', when: { source: 'b', each: 'unhealthy' } }, { name: 'b', health: { interval: 1, ttl: 2 } }",
+            vec!["`b` has no check"],
+        ),
+        ("{ name: 'a', when: { source: 'check.b', each: 'exitFailed' } }, { name: 'b' }", vec!["`b` has no check"]),
+        (
+            "{ name: 'a', when: { source: 'db', once: 'healthy' } }",
+            vec!["`db` names no job, but a watch, which is `watch.db` here"],
+        ),
+        (
+            "{ name: 'a', when: { source: 'watch.b', once: 'healthy' } }, { name: 'b' }",
+            vec!["names no watch, but a job, which is `b` here"],
+        ),
+        (
+            "{ name: 'a', when: { source: 'b', each: 'changed' } }, { name: 'b' }",
+            vec!["`changed` is an event of watches"],
+        ),
+        ("{ name: 'a', when: { source: 'watch.db', once: 'exitSuccess' } }", vec!["a watch has the events"]),
+        (
+            "{ name: 'a', when: { source: 'SIGTERM', once: 'stopped' } }",
+            vec!["`SIGTERM` stops everything and is no source"],
+        ),
+        ("{ name: 'a', when: { source: 'SIGTERM' } }", vec!["job[a].when.source", "`SIGTERM` stops everything"]),
+        ("{ name: 'a', when: { source: 'sighup' } }", vec!["`sighup` is no source, perhaps `SIGHUP`"]),
+        ("{ name: 'a', when: { source: 'SIGUSR1', each: 'healthy' } }", vec!["only `SIGHUP` and `SIGUSR2` are"]),
         ("{ name: 'a', when: { interval: 1, source: 'x', timeout: 1 } }", vec!["`source`"]),
         ("{ name: 'a', when: {} }", vec!["the job never starts"]),
     ] {
@@ -548,12 +583,168 @@ fn starts_that_cannot_be_are_warned_of() {
     assert!(cycle[0].contains("hen") && cycle[0].contains("egg"), "{cycle:?}");
     for fine in [
         "{ name: 'a' }, { name: 'b', when: { source: 'a', once: 'stopping' } }, { name: 'c', when: { source: 'b', once: 'stopped' } }",
-        "{ name: 'a', when: { source: 'b', once: 'healthy', timeout: 1 } }, { name: 'b', when: { source: 'a', once: 'timerExpired' } }",
-        "{ name: 'a', when: { source: 'watch.db', each: 'changed' } }, { name: 'b', when: { source: 'check.a', each: 'exitFailed' } }",
+        "{ name: 'a', when: { source: 'b', once: 'exitSuccess', timeout: 1 } }, { name: 'b', when: { source: 'a', once: 'timerExpired' } }",
+        "{ name: 'a', when: { source: 'watch.db', each: 'changed' }, health: { exec: 'x', interval: 1, ttl: 2 } }, { name: 'b', when: { source: 'check.a', each: 'exitFailed' } }, { name: 'c', when: { source: 'a', once: 'unhealthy' } }",
         "{ name: 'a', when: { once: 'startup' } }",
     ] {
         assert_eq!(warnings(fine), Vec::<String>::new(), "{fine}");
     }
+}
+
+/// What `-validate` warns of, without the file and the word.
+fn doubted(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let loaded = loaded_in(text, environment).unwrap_or_else(|says| panic!("{text}: {says}"));
+    let short = |says: &str| says.replacen("app.json5:", "", 1).replacen(" warning:", "", 1);
+    doubts(&loaded).into_iter().map(short).collect()
+}
+
+/// What there is to doubt about jobs beside a catalog.
+fn doubted_jobs(jobs: &str) -> Vec<String> {
+    doubted(&format!("{{ consul: 'h:1', jobs: [ {jobs} ] }}"), &[])
+}
+
+#[test]
+fn what_beginners_get_silently_wrong_is_warned_of() {
+    for (jobs, says) in [
+        (
+            "{ name: 'a', exec: 'setup && exec run $HOME' }",
+            "1:45: job[a].exec: there is no shell for `&&`, `$HOME`, which the program gets as it is; a list names one: \
+             [\"sh\", \"-c\", \"setup && exec run $HOME\"]",
+        ),
+        (
+            "{ name: 'a', exec: 'x', health: { exec: 'a | b', interval: 1, ttl: 2 } }",
+            "1:66: job[a].health.exec: there is no shell for `|`",
+        ),
+        (
+            "{ name: 'ab', port: 1, interfaces: 'lo', health: { interval: 5, ttl: 5 } }",
+            "job[ab].health.ttl: `5` is not above `interval`, which is 5",
+        ),
+        ("{ name: 'a', health: { exec: 'x', interval: 5, ttl: 3 } }", "job[a].health.ttl: `3` is not above `interval`"),
+        (
+            "{ name: 'a', when: { source: 'SIGHUP' } }",
+            "1:26: job[a]: does nothing: it has neither `exec` nor `port` nor `health`",
+        ),
+        (
+            "{ name: 'a', exec: 'x', when: { source: 'b', once: 'exitSuccess' } }, { name: 'b', exec: 'x', when: {} }",
+            "job[a].when.source: `b` never starts, so that `a` never starts either",
+        ),
+        (
+            "{ name: 'a', exec: 'x', when: { source: 'b', once: 'stopped' }, health: { exec: 'x', interval: 1, ttl: 2 } }",
+            "job[a].health: `a` never starts, so that it is never checked",
+        ),
+        (
+            "{ name: 'a', exec: 'x', exec: 'y' }",
+            "1:50: job[a].exec: `exec` is given twice, only the last one counts; the one before is at 1:39",
+        ),
+        (
+            "{ name: 'a', exec: 'x', env: { A: 1, B: 2, A: 3 } }",
+            "1:69: job[a].env.A: `A` is given twice, only the last one counts; the one before is at 1:57",
+        ),
+    ] {
+        let told = doubted_jobs(jobs);
+        assert!(told.len() == 1 && told[0].contains(says), "{jobs}: {told:?}");
+    }
+    let twice = "{\n jobs: [ { name: 'lost', exec: 'x' } ],\n\n jobs: [ { name: 'a', exec: 'x' } ] }";
+    let says = "4:2: jobs: `jobs` is given twice, only the last one counts; the one before is at 2:2";
+    assert_eq!(doubted(twice, &[]), [says]);
+    assert_eq!(doubted("{ jobs: [] }", &[]), ["1:9: jobs: there are no jobs, so that nothing is run"]);
+    let alone = "{ jobs: [ { name: 'ab', port: 1, interfaces: 'lo', health: { interval: 1, ttl: 2 } } ], watches: [ { name: 'db', interval: 1 } ] }";
+    let told = doubted(alone, &[]);
+    assert!(told[0].starts_with("1:31: job[ab].port: there is no catalog") && told.len() == 2, "{told:?}");
+    assert!(told[1].starts_with("1:98: watches: there is no catalog"), "{told:?}");
+    // There is one, if a wrong one.
+    assert_eq!(doubted(&alone.replacen('{', "{ consul: 'h:x', ", 1), &[]), Vec::<String>::new());
+}
+
+#[test]
+fn what_real_configs_do_on_purpose_is_not_warned_of() {
+    for jobs in [
+        "{ name: 'a', exec: ['sh', '-c', 'a && b | c > $HOME; `d`'], env: { A: '$B && c' } }",
+        "{ name: 'a', exec: '/bin/app --url=http://h/?a=1&b=2;c' }",
+        "{ name: 'ab', port: 80, interfaces: 'lo', health: { interval: 5, ttl: 10 } }",
+        "{ name: 'a', exec: 'x', health: { exec: 'x', interval: 1, ttl: 5 } }, { name: 'b', exec: 'x', when: { source: 'a', once: 'healthy' } }",
+        "{ name: 'a', exec: 'x' }, { name: 'b', exec: 'x', when: { source: 'a', once: 'stopped' } }, { name: 'c', exec: 'x', when: { source: 'b', once: 'exitSuccess' } }",
+        "{ name: 'a', exec: 'x', when: { source: 'b', once: 'exitSuccess', timeout: '1s' } }, { name: 'b', exec: 'x', when: { source: 'SIGHUP' } }",
+    ] {
+        assert_eq!(doubted_jobs(jobs), Vec::<String>::new(), "{jobs}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_warned_of_unless_the_template_cares() {
+    let told = |text: &str| {
+        doubted(
+            &format!("{{ consul: 'h', jobs: [ {{ name: 'a', exec: ['x', '{text}'] }} ] }}"),
+            &[("SET", "s"), ("EMPTY", "")],
+        )
+    };
+    for (text, place, name) in [
+        ("{{ .A }}", "1:53", "A"),
+        ("x{{- $.A -}}", "1:55", "A"),
+        ("{{ env `A` }}", "1:53", "A"),
+        ("{{ printf `%s:1` .A }}", "1:67", "A"),
+        ("{{ .A | split `,` | join `;` }}", "1:53", "A"),
+        ("{{ if .SET }}{{ .A }}{{ end }}", "1:66", "A"),
+        ("{{ with .SET }}{{ $.A }}{{ $.A }}{{ end }}", "1:68", "A"),
+        ("{{ .SET }}{{ .EMPTY }}{{ .A_B }}", "1:75", "A_B"),
+    ] {
+        let says = format!("{place}: `{name}` is not set, so that this is empty; ");
+        let told = told(text);
+        assert!(told.len() == 1 && told[0].starts_with(&says), "{text}: {told:?}");
+    }
+    for text in [
+        "{{ .A | default `x` }}",
+        "{{ .A | default `` }}",
+        "{{ if .A }}{{ .A }}{{ else }}y{{ end }}",
+        "{{ if not .A }}y{{ end }}{{ with .A }}{{ . }}{{ end }}",
+        "{{ if eq .A `x` }}y{{ end }}",
+        "{{ or .A .SET }}",
+        "{{ or .A .B }}",
+        "{{ $x := .A }}{{ if $x }}{{ $x }}{{ end }}",
+        "{{ range split `,` .A }}{{ . }}{{ end }}",
+        "{{ printf `%s:1` (.A | default `h`) }}",
+        "{{ index . `EMPTY` }}{{ .EMPTY }}{{ .SET }}",
+        "{{/* .A */}}",
+    ] {
+        assert_eq!(told(text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
+fn the_list_to_write_instead_does_not_tell_what_the_template_has_put_in() {
+    let told = doubted("{ jobs: [ { name: 'a', exec: 'a && curl {{ .TOKEN }}' } ] }", &[("TOKEN", "s3cr3t")]);
+    assert!(told.len() == 1 && told[0].ends_with("[\"sh\", \"-c\", \"...\"]"), "{told:?}");
+}
+
+#[test]
+fn other_words_for_what_is_meant_are_recognised() {
+    for (fields, says) in [
+        (
+            "restarts: 'always'",
+            "`always` is not a number that is not negative, \"unlimited\" or \"never\", perhaps \"unlimited\"",
+        ),
+        ("restarts: 'Unlimited'", "perhaps \"unlimited\""),
+        ("restarts: 'no'", "perhaps \"never\""),
+        ("restarts: true", "perhaps \"unlimited\""),
+        ("restarts: -1", "perhaps \"unlimited\""),
+        ("when: { source: 'b', once: 'success' }", "`success` is not one of exitSuccess, "),
+        ("when: { source: 'b', once: 'success' }", ", perhaps `exitSuccess`"),
+        ("when: { source: 'b', each: 'failed' }", ", perhaps `exitFailed`"),
+        ("when: { source: 'b', once: 'exit' }", ", perhaps `exitSuccess` or `exitFailed`"),
+        ("when: { source: 'b', once: 'done' }", ", perhaps `exitSuccess`"),
+        ("when: { source: 'b', once: 'heathly' }", ", perhaps `healthy`"),
+        ("when: { source: 'SIGTERM', once: 'SIGTERM' }", "`SIGTERM` stops everything and is no source"),
+        ("backoff: { factor: 2000000 }", "`2000000` is not a number from 1 to 1000000"),
+        ("backoff: { factor: 0 }", "`0` is not a number from 1 to 1000000"),
+    ] {
+        let told = refused_job(fields);
+        assert!(told.contains(says), "{fields}: {told}");
+    }
+    let short = refused("{ jobs: [ { name: 'a', port: 1, health: { interval: 1, ttl: 2 } } ] }");
+    assert!(
+        short.contains("jobs[0].name: `a` is not a service's name (a lower-case letter, then one or more letters"),
+        "{short}"
+    );
 }
 
 #[test]
@@ -740,8 +931,8 @@ fn every_position_is_one_in_the_file_as_written() {
         assert!(told.starts_with(&format!("app.json5:{says}")), "{text}: {told}");
     }
     let warned = "{\n{{ if .NO }}\n\n{{ end }} jobs: [\n{ name: 'a', when: { source: 'nobody', once: 'healthy' } } ] }";
-    let warnings = loaded(warned).spec.warnings;
-    assert!(warnings[0].starts_with("app.json5:5:30: job[a].when.source: "), "{warnings:?}");
+    let mistakes = mistakes(warned);
+    assert!(mistakes.starts_with("app.json5:5:30: job[a].when.source: "), "{mistakes}");
 }
 
 #[test]

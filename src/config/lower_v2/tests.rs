@@ -27,7 +27,7 @@ fn tried_after(
     let environment: Environment = environment.iter().copied().collect();
     let command: Vec<OsString> = command.iter().map(Into::into).collect();
     let surroundings = Surroundings { environment: &environment, host: &host() };
-    parse(&Written::plain("cp.json", text), &command, spoken, surroundings).map_err(|error| error.to_string())
+    parse(&Written::plain("cp.json", text), &[], &command, spoken, surroundings).map_err(|error| error.to_string())
 }
 
 /// The spec of a config beside an application.
@@ -327,15 +327,16 @@ fn what_is_wrong_with_a_service_is_told() {
 #[test]
 fn an_unusual_name_is_only_warned_of() {
     for name in ["My_App", "a", "x y", "9"] {
-        let spec = spec(&format!("{{ services: [ {{ name: '{name}', port: 1, poll: 1, ttl: 1 }} ] }}"));
+        let spec = spec(&format!("{{ consul: 'h', services: [ {{ name: '{name}', port: 1, poll: 1, ttl: 2 }} ] }}"));
         assert!(spec.warnings[0].contains("services[0].name: is an unusual name"), "{:?}", spec.warnings);
     }
-    assert_eq!(service("").warnings, Vec::<String>::new());
+    let usual = spec(&format!("{{ consul: 'h', services: [ {{ {SERVICE} }} ] }}"));
+    assert_eq!(usual.warnings, Vec::<String>::new());
 }
 
 #[test]
 fn of_two_services_with_one_name_the_first_is_registered() {
-    let spec = spec(&format!("{{ services: [ {{ {SERVICE} }}, {{ {SERVICE}, health: 'x' }} ] }}"));
+    let spec = spec(&format!("{{ consul: 'h', services: [ {{ {SERVICE} }}, {{ {SERVICE}, health: 'x' }} ] }}"));
     assert!(job(&spec, "web").service.is_some() && job(&spec, "web#2").service.is_none());
     assert!(spec.warnings[0].contains("services[1].name") && spec.warnings[0].contains("services[0]"));
 }
@@ -538,4 +539,22 @@ fn names_that_2_7_takes_and_ignores_are_warned_of() {
     .warnings;
     assert_eq!(warnings.len(), 7, "{warnings:?}");
     assert!(warnings.iter().all(|says| says.contains("has no effect, as in earlier versions")), "{warnings:?}");
+}
+
+#[test]
+fn what_is_doubtful_is_warned_of_as_in_version_3() {
+    let warnings = |text: &str| spec(text).warnings;
+    let told = warnings("{ services: [ { name: 'web', port: 80, health: 'a && b', poll: 5, ttl: 5 } ] }");
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("cp.json:1:13: services: there is no catalog"), "{told:?}");
+    assert!(told[1].contains("service[web].health: there is no shell for `&&`"), "{told:?}");
+    assert!(told[2].contains("service[web].ttl: `5` is not above `poll`, which is 5"), "{told:?}");
+    let told = warnings("{ backends: [ { name: 'db', poll: 1, onChange: 'x' } ] }");
+    assert!(told.len() == 1 && told[0].starts_with("cp.json:1:13: backends: there is no catalog"), "{told:?}");
+    let told = warnings("{ preStart: 'a; b', tasks: [ { command: 'x', command: 'y', frequency: 1 } ] }");
+    assert!(told.len() == 2 && told[0].contains("preStart: there is no shell for `;`"), "{told:?}");
+    assert!(told[1].contains("tasks[0].command: `command` is given twice"), "{told:?}");
+    let idle = tried("{ services: [] }", &[], &[]).unwrap().spec.warnings;
+    assert!(idle.len() == 1 && idle[0].contains("there is nothing to run"), "{idle:?}");
+    assert_eq!(warnings("{}"), Vec::<String>::new());
 }

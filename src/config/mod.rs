@@ -207,11 +207,8 @@ fn parse(
 ) -> Result<Loaded, ConfigError> {
     let root = syntax::parse(written)?;
     let mut reader = Reader::default();
-    reader.doubts.extend(unset.iter().map(|Unset { at, name }| {
-        let name = node::shortened(name);
-        let says = format!("`{name}` is not set, so that this is empty; `default` gives it a value, `required \"{name}\"` refuses to start without");
-        problem::Problem::in_file(*at, says)
-    }));
+    let unset: Vec<problem::Problem> = unset.iter().map(is_empty).collect();
+    reader.doubts.extend(unset.iter().cloned());
     reader.doubts.extend(twice::find(&root));
     let version = Version::of(&root, spoken.unwrap_or(Version::usual(command)), &mut reader);
     if spoken.is_some_and(|spoken| spoken != version) {
@@ -225,8 +222,22 @@ fn parse(
     }
     match spec {
         Some(spec) if reader.problems.is_empty() => Ok(found(spec, version, reader, written)),
-        Some(_) | None => Err(ConfigError::Invalid(problem::tell(&reader.problems, written))),
+        // What is wrong may be wrong for want of a variable. Other doubts mean little beside problems.
+        Some(_) | None => {
+            let problems = reader.problems.iter().map(|problem| (problem, false));
+            let findings = problem::find(problems.chain(unset.iter().map(|doubt| (doubt, true))), written);
+            Err(ConfigError::Invalid(findings.into_iter().map(|finding| finding.says).collect()))
+        }
     }
+}
+
+/// What is said of a variable that is not set.
+fn is_empty(Unset { at, name }: &Unset) -> problem::Problem {
+    let name = node::shortened(name);
+    let says = format!(
+        "`{name}` is not set, so that this is empty; `default` gives it a value, `required \"{name}\"` makes it an error"
+    );
+    problem::Problem::in_file(*at, says)
 }
 
 /// A config that can be used, and what there is to say of it.

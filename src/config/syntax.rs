@@ -57,13 +57,13 @@ fn explain(written: &Written<'_>, cause: &json5::Error) -> (usize, String) {
         && !is_missing_value
         && let Some((bracket, opened)) = positions::open_at(text, text.len()).pop()
     {
-        return (opened, unclosed(bracket));
+        return (opened, unclosed(written, bracket, opened));
     }
     let next = text.get(at..).and_then(|rest| rest.chars().next());
     let open = positions::open_at(text, at);
     let innermost = open.last().map(|(bracket, opened)| Open {
         bracket: *bracket,
-        closer: if *bracket == '{' { '}' } else { ']' },
+        closer: closer(*bracket),
         position: written.position(*opened),
     });
     let says = match (next, innermost) {
@@ -80,8 +80,18 @@ fn explain(written: &Written<'_>, cause: &json5::Error) -> (usize, String) {
     (at, says)
 }
 
-fn unclosed(bracket: char) -> String {
-    format!("this `{bracket}` has no `{}`", if bracket == '{' { '}' } else { ']' })
+/// A text ends too early: what is said of its innermost open bracket, and of the others.
+fn unclosed(written: &Written<'_>, bracket: char, opened: usize) -> String {
+    let mut says = format!("this `{bracket}` has no `{}`", closer(bracket));
+    let others = positions::open_at(&written.text, written.text.len()).into_iter().rev();
+    for (bracket, at) in others.filter(|(_, at)| *at != opened) {
+        says.push_str(&format!(", nor has the `{bracket}` at {} its `{}`", written.position(at), closer(bracket)));
+    }
+    says
+}
+
+fn closer(bracket: char) -> char {
+    if bracket == '{' { '}' } else { ']' }
 }
 
 /// The innermost bracket that is open.
@@ -106,8 +116,8 @@ fn complaint(written: &Written<'_>, at: usize, cause: &json5::Error, open: Optio
         open.map(or).unwrap_or_default()
     };
     match code {
-        ErrorCode::EofParsingObject => unclosed('{'),
-        ErrorCode::EofParsingArray => unclosed('['),
+        ErrorCode::EofParsingObject => unclosed(written, '{', at),
+        ErrorCode::EofParsingArray => unclosed(written, '[', at),
         ErrorCode::EofParsingValue
         | ErrorCode::EofParsingBool
         | ErrorCode::EofParsingNull

@@ -711,6 +711,15 @@ fn a_variable_that_is_not_set_is_warned_of_unless_the_template_cares() {
 }
 
 #[test]
+fn a_variable_that_is_not_set_may_be_what_is_wrong() {
+    let told = refused("{ jobs: [ { name: 'a', timeout: 'x{{ .A }}' } ] }");
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert!(lines[0].starts_with("app.json5:1:33: job[a].timeout: `x` is not"), "{told}");
+    assert!(lines[1].starts_with("app.json5:1:38: warning: `A` is not set"), "{told}");
+}
+
+#[test]
 fn the_list_to_write_instead_does_not_tell_what_the_template_has_put_in() {
     let told = doubted("{ jobs: [ { name: 'a', exec: 'a && curl {{ .TOKEN }}' } ] }", &[("TOKEN", "s3cr3t")]);
     assert!(told.len() == 1 && told[0].ends_with("[\"sh\", \"-c\", \"...\"]"), "{told:?}");
@@ -834,7 +843,8 @@ fn a_text_that_ends_early_says_so() {
         ("", "1:1: the config is empty, it must be an object: { jobs: [ ... ] }"),
         ("// nothing\n", "2:1: the config is empty, it must be an object: { jobs: [ ... ] }"),
         ("{ a: 1,\n", "1:1: this `{` has no `}`"),
-        ("{ jobs: [\n { name: 'a' }, {} \n", "1:9: this `[` has no `]`"),
+        ("{ jobs: [\n { name: 'a' }, {} \n", "1:9: this `[` has no `]`, nor has the `{` at 1:1 its `}`"),
+        ("{ jobs: [\n", "1:9: this `[` has no `]`, nor has the `{` at 1:1 its `}`"),
         ("{ jobs: [ { name:\n", "2:1: the file ends where a value should be"),
         ("{ consul: 'x\\\n y", "2:3: the file ends within the string that begins at 1:11"),
         ("{ a: 1, /* never }", "1:19: the file ends within a comment, whose `*/` is missing"),
@@ -891,6 +901,14 @@ fn mistakes_of_templates_are_told_in_plain_words() {
             "1:4: cannot render the template: the function `CONSUL` is not defined, perhaps the variable `.CONSUL`",
         ),
         ("{{ nosuch }}", "1:4: cannot render the template: the function `nosuch` is not defined"),
+        (
+            "{ jobs: [ {{ name: 'a', exec: 'x' }, { name: 'b' } ] }",
+            "1:11: cannot render the template: this `{{` has no `}}`",
+        ),
+        ("{ a: '{{ .B | nosuch\n }}' }", "1:15: cannot render the template: the function `nosuch` is not defined"),
+        ("{ a: '{{ .B |\n index ~ }}' }", "2:8: cannot render the template: unexpected `~` in an action"),
+        ("{ a: '{{ printf \"}\" | nosuch }}' }", "1:23: cannot render the template: the function `nosuch`"),
+        ("{ a: '{{ .B | default \"x }}' }", "1:23: cannot render the template: the quoted constant is not closed"),
         ("\n{{ required `DB` }}", "2:4: cannot render the template: required: the variable `DB` is not set"),
     ] {
         let told = refused(text);

@@ -114,7 +114,7 @@ impl<'t> Lexer<'t> {
             } else {
                 // The space that makes the marker is left for the action, where it does not matter.
                 self.push(Kind::Open, if trims { 3 } else { 2 });
-                self.action(open).map_err(|error| unclosed(self.source, open, error.0).unwrap_or(error))?
+                self.action(open).map_err(|error| unclosed(self.source, open).unwrap_or(error))?
             };
             self.actions.push(open..self.at);
         }
@@ -255,18 +255,29 @@ impl<'t> Lexer<'t> {
     }
 }
 
-/// What is wrong with an action that cannot be read at `at`, if that is because it has no end: another one begins before
-/// its end, or its line has none.
-pub fn unclosed(source: &[u8], open: usize, at: usize) -> Option<(usize, String)> {
+/// What is wrong with an action that cannot be read, if that is because it has no end: there is none, or another action or
+/// a brace of the text comes before it.
+pub fn unclosed(source: &[u8], open: usize) -> Option<(usize, String)> {
     let inside = source.get(open + 2..)?;
-    let end = find(inside, b"}}");
-    let line = find(inside, b"\n").unwrap_or(inside.len());
-    let another_begins = find(&inside[..end.unwrap_or(inside.len())], b"{{").is_some();
-    // A raw string may have its end in another line.
-    let is_raw = source.get(at) == Some(&b'`');
-    let line_has_no_end = end.is_none_or(|end| end > line) && at.saturating_sub(open + 2) <= line && !is_raw;
+    let is_closed = find(inside, b"}}").is_some_and(|end| !has_brace(&inside[..end]));
     let says = "this `{{` has no `}}`, which ends an action of the template";
-    (another_begins || line_has_no_end).then(|| (open, says.to_owned()))
+    (!is_closed).then(|| (open, says.to_owned()))
+}
+
+/// Whether there is a brace outside of quotes.
+fn has_brace(text: &[u8]) -> bool {
+    let mut quote = None;
+    for &byte in text {
+        match (quote, byte) {
+            (None, b'"' | b'\'' | b'`') => quote = Some(byte),
+            (None, b'{' | b'}') => return true,
+            // What is quoted ends with its line, unless it is raw.
+            (Some(b'"' | b'\''), b'\n') => quote = None,
+            (Some(open), byte) if open == byte => quote = None,
+            (None | Some(_), _) => {}
+        }
+    }
+    false
 }
 
 /// Where a template ends, for what should have ended before.

@@ -159,7 +159,8 @@ pub fn parse(source: &[u8]) -> Result<Programs, Fault> {
 
 /// The fault of an action, or that it has no end, so that it takes what follows for its own.
 fn without_end(source: &[u8], open: usize, fault: Fault) -> Fault {
-    match lexer::unclosed(source, open, fault.at).filter(|_| fault.message.starts_with("unexpected")) {
+    let is_action = source.get(open..).is_some_and(|rest| rest.starts_with(b"{{"));
+    match lexer::unclosed(source, open).filter(|_| is_action) {
         Some((at, message)) => Fault::new(at, message),
         None => fault,
     }

@@ -97,6 +97,10 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
             }
         }
         Command::Validate { command, is_strict } => {
+            // A start has it, too.
+            let pid = (b"CONTAINERPILOT_PID".to_vec(), std::process::id().to_string().into_bytes());
+            let variables = environment.iter().map(|(name, value)| (name.to_vec(), value.to_vec()));
+            let environment = std::iter::once(pid).chain(variables).collect();
             return Ok(validated(&load(&source()?, &command, None, &environment)?, is_strict));
         }
         Command::Request(request) => {

@@ -127,9 +127,22 @@ impl Reader {
             return None;
         };
         let mut block = B::empty();
+        let mut before: Vec<(&str, &str, usize)> = Vec::new();
         for (key, value) in entries {
             match field_of::<B>(key, entries) {
-                Some(name) => block.set(name, Some(value).filter(|value| !value.is_null())),
+                Some(name) => {
+                    // The same key again is found by `twice`.
+                    let other = before.iter().rev().find(|(field, other, _)| *field == name && *other != key);
+                    if let Some((_, other, first)) = other {
+                        let other = super::node::shortened(other);
+                        let says =
+                            format!("this is `{name}`, as is `{other}`, and only the last one counts; that is at");
+                        let path = format!("{}.{}", scope.path, super::node::shortened(key));
+                        self.doubts.push(Problem::key(value, path, says).with_key(*first));
+                    }
+                    before.push((name, key, value.id));
+                    block.set(name, Some(value).filter(|value| !value.is_null()));
+                }
                 None => match B::IGNORED.iter().find(|ignored| ignored.name.eq_ignore_ascii_case(key)) {
                     Some(ignored) => self.doubts.push(without_effect(scope, key, value, *ignored)),
                     None => self.problems.push(unknown::<B>(scope, key, value)),

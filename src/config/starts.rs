@@ -128,8 +128,11 @@ pub fn event_code(scope: &Scope, field: Field<'_>, word: &str, reader: &mut Read
     if let Some(code) = EventCode::from_word(word) {
         return Some(code);
     }
+    if let Some(says) = other_signal(word) {
+        reader.problem(scope, field, says);
+        return None;
+    }
     let lower = word.to_lowercase();
-    let of_a_signal = other_signal(word);
     let names = || EventCode::WORDS.iter().map(|(name, _)| *name);
     let meant: Vec<&str> = match lower.as_str() {
         "done" | "ok" | "complete" | "completed" | "finished" | "succeeded" => vec!["exitSuccess"],
@@ -144,11 +147,7 @@ pub fn event_code(scope: &Scope, field: Field<'_>, word: &str, reader: &mut Read
             None => Vec::new(),
         },
     };
-    let hint = match (of_a_signal, meant.as_slice()) {
-        (Some(says), _) => format!(": {says}"),
-        (None, []) => String::new(),
-        (None, meant) => format!(", perhaps `{}`", meant.join("` or `")),
-    };
+    let hint = if meant.is_empty() { String::new() } else { format!(", perhaps `{}`", meant.join("` or `")) };
     reader.refuse(scope, field, &format!("one of {}{hint}", names().collect::<Vec<_>>().join(", ")));
     None
 }

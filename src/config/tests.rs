@@ -644,6 +644,10 @@ fn what_beginners_get_silently_wrong_is_warned_of() {
         let told = doubted_jobs(jobs);
         assert!(told.len() == 1 && told[0].contains(says), "{jobs}: {told:?}");
     }
+    let cases = "{ name: 'a', exec: 'x', Restarts: 1, RESTARTS: 2 }";
+    let says =
+        "1:63: job[a].RESTARTS: this is `restarts`, as is `Restarts`, and only the last one counts; that is at 1:50";
+    assert_eq!(doubted_jobs(cases), [says]);
     let twice = "{\n jobs: [ { name: 'lost', exec: 'x' } ],\n\n jobs: [ { name: 'a', exec: 'x' } ] }";
     let says = "4:2: jobs: `jobs` is given twice, only the last one counts; the one before is at 2:2";
     assert_eq!(doubted(twice, &[]), [says]);
@@ -742,7 +746,10 @@ fn other_words_for_what_is_meant_are_recognised() {
         ("when: { source: 'b', once: 'exit' }", ", perhaps `exitSuccess` or `exitFailed`"),
         ("when: { source: 'b', once: 'done' }", ", perhaps `exitSuccess`"),
         ("when: { source: 'b', once: 'heathly' }", ", perhaps `healthy`"),
-        ("when: { source: 'SIGTERM', once: 'SIGTERM' }", "`SIGTERM` stops everything and is no source"),
+        (
+            "when: { source: 'SIGTERM', once: 'SIGTERM' }",
+            "job[app].when.once: `SIGTERM` stops everything and is no source",
+        ),
         ("backoff: { factor: 2000000 }", "`2000000` is not a number from 1 to 1000000"),
         ("backoff: { factor: 0 }", "`0` is not a number from 1 to 1000000"),
     ] {

@@ -22,14 +22,18 @@ use super::lower_v3::{
     Catalogs, NO_CATALOG, Surroundings, catalog, control, looked_up_name, named_scope, stop_timeout,
 };
 use super::node::{Node, Value};
+use super::positions::position;
 use super::raw_v2::{Backend, Config, Coprocess, Sensor, Service, Task, Telemetry};
 use super::raw_v3::Field;
 use super::reader::{Reader, Scope};
+use super::says_empty;
 use super::zookeeper;
-use crate::template::{self, Environment};
+use crate::template::{self, Environment, Rendered};
 
 /// The name of the main application's job: none that a service is likely to have, even after a reload.
 const MAIN: &str = "main application";
+/// What messages call the words behind the flags.
+const COMMAND_LINE: &str = "command line";
 /// 2.7's status of whatever cannot be started.
 const NOT_STARTED: u8 = 127;
 
@@ -130,14 +134,23 @@ fn main_command(command: &[OsString], spec: &Spec, environment: &Environment, re
     let addresses = spec.address_variables().into_iter().map(|(name, value)| (bytes(name), bytes(value)));
     let given = environment.iter().map(|(name, value)| (name.to_vec(), value.to_vec()));
     let environment: Environment = addresses.chain(given).collect();
-    let rendered: Result<Vec<OsString>, _> = command
-        .iter()
-        .map(|word| template::render("command line", word.as_bytes(), &environment).map(OsString::from_vec))
-        .collect();
-    let words = rendered.unwrap_or_else(|cause| {
-        reader.errors.push(format!("{cause}; the command line is used as it is written"));
-        command.to_vec()
-    });
+    let rendered: Result<Vec<Rendered>, _> =
+        command.iter().map(|word| template::render_traced(COMMAND_LINE, word.as_bytes(), &environment)).collect();
+    let words = match rendered {
+        Ok(rendered) => {
+            for (word, unset) in
+                command.iter().zip(&rendered).flat_map(|(word, text)| text.unset.iter().map(move |unset| (word, unset)))
+            {
+                let place = position(&word.to_string_lossy(), unset.at);
+                reader.remarks.push(format!("{COMMAND_LINE}:{place}: {}", says_empty(unset)));
+            }
+            rendered.into_iter().map(|rendered| OsString::from_vec(rendered.text)).collect()
+        }
+        Err(cause) => {
+            reader.errors.push(format!("{cause}; the command line is used as it is written"));
+            command.to_vec()
+        }
+    };
     exec_of(words)
 }
 

@@ -47,7 +47,8 @@ pub fn migrate(source: &Source, command: &[OsString], host: &Host) -> Result<Mig
     let command = words(command, &mut actions)?;
     let mut migration = Migration::new(&actions);
     let config = migration.config(&root, &command);
-    let notes = problem::tell(&migration.reader.warnings, &Written::plain(&name, &text));
+    let doubtful = migration.reader.warnings.iter().chain(&migration.reader.doubts);
+    let notes = problem::tell(doubtful, &Written::plain(&name, &text));
     let text = write(&migration.head, &config, |text| actions.are_in(text));
     Ok(Migrated { text: actions.restored(&text), notes: notes.iter().map(|note| actions.restored(note)).collect() })
 }

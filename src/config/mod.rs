@@ -231,28 +231,34 @@ fn parse(
     }
 }
 
+/// A doubt about a variable that is not set.
+fn is_empty(unset: &Unset) -> problem::Problem {
+    problem::Problem::in_file(unset.at, says_empty(unset))
+}
+
 /// What is said of a variable that is not set.
-fn is_empty(Unset { at, name }: &Unset) -> problem::Problem {
+fn says_empty(Unset { name, .. }: &Unset) -> String {
     let name = node::shortened(name);
-    let says = format!(
+    format!(
         "`{name}` is not set, so that this is empty; `default` gives it a value, `required \"{name}\"` makes it an error"
-    );
-    problem::Problem::in_file(*at, says)
+    )
 }
 
 /// A config that can be used, and what there is to say of it.
 fn found(spec: Spec, version: Version, reader: Reader, written: &Written<'_>) -> Loaded {
-    let Reader { faults, warnings, doubts, notes, errors, .. } = reader;
+    let Reader { faults, warnings, doubts, notes, errors, remarks, .. } = reader;
     let serious = faults.iter().chain(&warnings).map(|problem| (problem, false));
     let doubtful = doubts.iter().chain(&notes).map(|problem| (problem, true));
     let mut findings = problem::find(serious.chain(doubtful), written);
     findings.extend(errors.iter().map(|says| Finding { says: says.clone(), is_warning: false }));
+    findings.extend(remarks.iter().map(|says| Finding { says: says.clone(), is_warning: true }));
     let mut all_errors = errors;
     if !faults.is_empty() {
         let says = problem::tell(&faults, written).join("; ");
         all_errors.push(format!("{says}; everything runs without a catalog"));
     }
-    let all_warnings = problem::tell(warnings.iter().chain(&doubts), written);
+    let mut all_warnings = problem::tell(warnings.iter().chain(&doubts), written);
+    all_warnings.extend(remarks);
     Loaded { spec: Spec { warnings: all_warnings, errors: all_errors, ..spec }, findings, version }
 }
 

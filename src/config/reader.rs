@@ -54,6 +54,8 @@ pub struct Reader {
     pub notes: Vec<Problem>,
     /// What start-up calls an error, although it is none of the config's.
     pub errors: Vec<String>,
+    /// What start-up and `-validate` warn of, although it is not in the config.
+    pub remarks: Vec<String>,
 }
 
 impl Reader {

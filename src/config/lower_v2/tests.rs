@@ -554,6 +554,8 @@ fn what_is_doubtful_is_warned_of_as_in_version_3() {
     let told = warnings("{ preStart: 'a; b', tasks: [ { command: 'x', command: 'y', frequency: 1 } ] }");
     assert!(told.len() == 2 && told[0].contains("preStart: there is no shell for `;`"), "{told:?}");
     assert!(told[1].contains("tasks[0].command: `command` is given twice"), "{told:?}");
+    let told = tried("{}", &["app", "-h", "{{ .HOST }}"], &[]).unwrap().spec.warnings;
+    assert!(told.len() == 1 && told[0].starts_with("command line:1:4: `HOST` is not set"), "{told:?}");
     let idle = tried("{ services: [] }", &[], &[]).unwrap().spec.warnings;
     assert!(idle.len() == 1 && idle[0].contains("there is nothing to run"), "{idle:?}");
     assert_eq!(warnings("{}"), Vec::<String>::new());

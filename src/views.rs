@@ -1,5 +1,7 @@
 //! How answers of a running instance look in a terminal.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 /// `/v3/status`, as far as it is shown.
@@ -19,7 +21,9 @@ pub struct Job {
     /// Its name.
     pub name: String,
     state: String,
+    #[serde(default)]
     main: bool,
+    #[serde(default)]
     required: bool,
     since_seconds: f64,
     pid: Option<i32>,
@@ -87,12 +91,15 @@ pub struct Diff {
     removed: Vec<String>,
     unchanged: Vec<String>,
     settings: Vec<String>,
+    /// When each job starts that is added or changed.
+    #[serde(default)]
+    starts: BTreeMap<String, String>,
 }
 
 impl Diff {
     /// A line for each kind of change.
     pub fn lines(&self) -> String {
-        let Self { changed, restarted, added, removed, unchanged, settings } = self;
+        let Self { changed, restarted, added, removed, unchanged, settings, starts } = self;
         let lists = [
             ("changed", changed),
             ("restarted", restarted),
@@ -105,7 +112,10 @@ impl Diff {
             let names = if names.is_empty() { "-".to_owned() } else { names.join(" ") };
             format!("{:10} {names}\n", format!("{word}:"))
         };
-        lists.map(line).concat()
+        let starts: Vec<String> = starts.iter().map(|(job, when)| format!("{job} {when}")).collect();
+        let starts =
+            if starts.is_empty() { String::new() } else { format!("{:10} {}\n", "starts:", starts.join("; ")) };
+        lists.map(line).concat() + &starts
     }
 }
 

@@ -9,7 +9,7 @@ use slog::{Logger, debug};
 
 use crate::event::{Event, EventCode, Owner};
 use crate::guard::PanicGuard;
-use crate::messages::{BusCommand, EventCounts};
+use crate::messages::{BusCommand, EventCounts, JobAnnounced};
 
 /// How many different `Error` texts are counted: they come from outside, so somewhere is an end.
 const MOST_ERRORS: usize = 1000;
@@ -22,6 +22,7 @@ pub struct EventBus {
     /// The events of each subscriber, so that it is found among thousands.
     events: HashMap<Owner, Vec<Event>>,
     taps: Vec<(&'static [EventCode], Recipient<Event>)>,
+    overseer: Option<Recipient<JobAnnounced>>,
     counts: HashMap<Event, u64>,
     errors: usize,
     _guard: Option<PanicGuard>,
@@ -31,7 +32,7 @@ impl EventBus {
     /// A bus without subscribers.
     pub fn new(log: Logger, guard: Option<PanicGuard>) -> Self {
         let (subscribers, events, counts) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { log, subscribers, events, taps: Vec::new(), counts, errors: 0, _guard: guard }
+        Self { log, subscribers, events, taps: Vec::new(), overseer: None, counts, errors: 0, _guard: guard }
     }
 
     fn publish(&mut self, event: Event) {
@@ -85,6 +86,15 @@ impl Handler<BusCommand> for EventBus {
     fn handle(&mut self, msg: BusCommand, _ctx: &mut Self::Context) {
         match msg {
             BusCommand::Publish(event) => self.publish(event),
+            BusCommand::Announce(announced) => {
+                if let Some(overseer) =
+                    self.overseer.as_ref().filter(|_| EventCode::OF_A_STOP.contains(&announced.event.code))
+                {
+                    overseer.do_send(announced.clone());
+                }
+                self.publish(announced.event);
+            }
+            BusCommand::Oversee(overseer) => self.overseer = Some(overseer),
             BusCommand::Tap { codes, to } => {
                 self.taps.retain(|(_, to)| to.connected());
                 self.taps.push((codes, to));

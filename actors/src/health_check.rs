@@ -22,6 +22,8 @@ use crate::timers::{self, TimerElapsed, Timers};
 #[derive(Debug)]
 pub struct HealthCheckActor {
     owner: Owner,
+    /// The source of its events.
+    source: Source,
     launch: Option<Arc<Launch>>,
     timeout: Option<Duration>,
     policy: CheckPolicy,
@@ -69,6 +71,7 @@ impl HealthCheckActor {
             began: None,
             seen: CheckStatus::default(),
             log: log.new(o!("check" => owner.to_string())),
+            source: Source::Check(job.configured_name().clone()),
             owner,
             _guard: guard,
         }
@@ -109,11 +112,11 @@ impl HealthCheckActor {
     fn publish(&self, end: &RunEnd) {
         let publish = |code, source| self.bus.do_send(BusCommand::Publish(Event::new(code, source)));
         if end.is_success() {
-            publish(EventCode::ExitSuccess, self.owner.source());
+            publish(EventCode::ExitSuccess, self.source.clone());
             return;
         }
         error!(self.log, "{} exited with error: {}", self.owner, end);
-        publish(EventCode::ExitFailed, self.owner.source());
+        publish(EventCode::ExitFailed, self.source.clone());
         publish(EventCode::Error, Source::Reason(format!("{}: {end}", self.owner).into()));
     }
 

@@ -11,10 +11,11 @@ use slog::{Logger, debug, error, info, o, warn};
 use crate::event::{Event, EventCode, Exit, JobName, Owner, RunEnd, RunId, Source};
 use crate::guard::PanicGuard;
 use crate::messages::{
-    BusCommand, CatalogCommand, CheckCommand, CheckReport, FactQuery, GroupSignal, JobCommand, JobFact, JobStatus,
-    JobStatusQuery, JobUpdate, Launch, MetricCommand, ReaperCommand, RunFact, RunReport, SourceLost, TellFact,
+    BusCommand, CatalogCommand, CheckCommand, CheckReport, FactQuery, GroupSignal, JobAnnounced, JobCommand, JobFact,
+    JobStatus, JobStatusQuery, JobUpdate, Launch, MetricCommand, ReaperCommand, RunFact, RunReport, SourceLost,
+    TellFact,
 };
-use crate::policy::job::{Action, Checked, JobPolicy, State, Surroundings, Timer};
+use crate::policy::job::{Action, Checked, JobPolicy, Report, State, Surroundings, Timer};
 use crate::random::Random;
 use crate::spec::{JobSpec, StartRule, Stdin};
 use crate::timers::{self, TimerElapsed, Timers};
@@ -43,6 +44,8 @@ pub struct JobNeighbours {
 #[derive(Debug)]
 pub struct JobActor {
     name: JobName,
+    configured_name: JobName,
+    is_twin: bool,
     launch: Option<Arc<Launch>>,
     term_process: bool,
     metric: Option<String>,
@@ -95,6 +98,8 @@ impl JobActor {
         };
         Self {
             name: spec.name.clone(),
+            configured_name: spec.configured_name().clone(),
+            is_twin: spec.twin_of.is_some(),
             launch: spec.exec.clone().map(launch),
             term_process: spec.term_process,
             metric: spec.metric.clone(),
@@ -157,7 +162,10 @@ impl JobActor {
                     warn!(self.log, "{} timeout after {}: '{}'", self.name, after, self.program());
                     self.signal(run, GroupSignal::Kill);
                 }
-                Action::Publish(code) => self.publish(Event::job(code, &self.name)),
+                Action::Publish(code) => {
+                    let (job, event) = (self.name.clone(), Event::job(code, &self.configured_name));
+                    self.neighbours.bus.do_send(BusCommand::Announce(JobAnnounced { job, event }));
+                }
                 Action::Fail(end) => self.tell_failure(&end),
                 Action::Arm(timer @ (Timer::Run(_) | Timer::Wait), after) => {
                     self.timers.arm_deadline(timer, after, ctx)
@@ -171,7 +179,7 @@ impl JobActor {
                 }
                 Action::Tell(report) => {
                     if let Some(catalog) = &self.neighbours.catalog {
-                        catalog.do_send(CatalogCommand::News(self.name.clone(), report));
+                        catalog.do_send(self.news(report));
                     }
                 }
                 Action::StandBy => self.neighbours.supervisor.do_send(JobFact::StandingBy(self.name.clone())),
@@ -273,6 +281,16 @@ impl JobActor {
                     error!(self.log, "{} has printed no number", self.name; "printed" => shown);
                 }
             }
+        }
+    }
+
+    /// What the catalog is told of the service, which other jobs may be, too.
+    fn news(&self, report: Report) -> CatalogCommand {
+        let service = self.configured_name.clone();
+        if self.is_twin {
+            CatalogCommand::SharedNews { service, by: self.name.clone(), report }
+        } else {
+            CatalogCommand::News(service, report)
         }
     }
 
@@ -460,7 +478,7 @@ impl Handler<ReplaceCatalog> for JobActor {
 
     fn handle(&mut self, msg: ReplaceCatalog, _ctx: &mut Self::Context) {
         if let Some(report) = self.policy.last_report() {
-            msg.0.do_send(CatalogCommand::News(self.name.clone(), report));
+            msg.0.do_send(self.news(report));
         }
         self.neighbours.catalog = Some(msg.0);
     }

@@ -48,8 +48,22 @@ pub enum BusCommand {
         /// Where they go.
         to: Recipient<Event>,
     },
+    /// Deliver the events of stops with the name of the job that emits them, which need not be the one in the event.
+    Oversee(Recipient<JobAnnounced>),
     /// This happened.
     Publish(Event),
+    /// This happened to a job.
+    Announce(JobAnnounced),
+}
+
+/// A job has emitted an event.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct JobAnnounced {
+    /// Which, by its unique name.
+    pub job: JobName,
+    /// What; of jobs that share a name in the config it tells that.
+    pub event: Event,
 }
 
 /// How often each event has happened, for metrics.
@@ -376,10 +390,34 @@ pub struct ControlClosed;
 
 /// Read the config again, and become what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
-#[rtype(result = "Result<Diff, ReloadError>")]
+#[rtype(result = "Result<Reloaded, ReloadError>")]
 pub struct Reload {
     /// Only say what would change.
     pub dry_run: bool,
+}
+
+/// What a reload changes.
+#[derive(Clone, Debug)]
+pub struct Reloaded {
+    /// What differs.
+    pub diff: Diff,
+    /// When the jobs start that it adds or changes, in the config's order; told of a dry run only.
+    pub starts: Vec<(JobName, Starts)>,
+}
+
+/// When a job starts that a reload adds or changes, once the old runs that it waits for have ended.
+#[derive(Clone, Debug)]
+pub enum Starts {
+    /// At once.
+    Now,
+    /// When this happens.
+    After(Event),
+    /// At once if this event is a fact that stands, as one of these knows.
+    IfFact(Event, Vec<Recipient<FactQuery>>),
+    /// At this pace, for the first time after so long.
+    Later(Duration),
+    /// Never by itself.
+    Never,
 }
 
 /// Why a reload was none.
@@ -660,6 +698,17 @@ pub enum CatalogCommand {
     Readdress(JobName, IpAddr),
     /// News of the service of this job.
     News(JobName, Report),
+    /// This job is one of several that are the service. It is taken out when the last of them has stopped.
+    Share(JobName, JobName),
+    /// News of a service that several jobs are, from one of them.
+    SharedNews {
+        /// Of which service.
+        service: JobName,
+        /// From which job.
+        by: JobName,
+        /// What.
+        report: Report,
+    },
     /// The process enters maintenance, or leaves it.
     Maintenance(bool),
     /// Take everything out, and say when it is gone.

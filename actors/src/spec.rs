@@ -74,6 +74,8 @@ impl Spec {
 pub struct JobSpec {
     /// Unique among the jobs.
     pub name: JobName,
+    /// The name in the config, if several jobs have it. All of them emit its events.
+    pub twin_of: Option<JobName>,
     /// The command; a job without one starts and never ends by itself.
     pub exec: Option<Exec>,
     /// When it starts.
@@ -129,10 +131,16 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// The name in the config, whose events it emits.
+    pub fn configured_name(&self) -> &JobName {
+        self.twin_of.as_ref().unwrap_or(&self.name)
+    }
+
     /// A job without a command: it starts at start-up, once, and never ends by itself.
     pub fn new(name: JobName) -> Self {
         Self {
             name,
+            twin_of: None,
             exec: None,
             start: StartRule::Once(Event::STARTUP),
             merges: false,

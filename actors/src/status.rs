@@ -278,7 +278,8 @@ fn awaited(rule: &StartRule) -> String {
     }
 }
 
-fn event_in_words(event: &Event) -> String {
+/// `db healthy`
+pub(crate) fn event_in_words(event: &Event) -> String {
     let word = EventCode::WORDS.iter().find(|(_, code)| *code == event.code).map_or("", |(word, _)| *word);
     match &event.source {
         Source::Global => word.to_owned(),

@@ -26,8 +26,8 @@ use crate::health_check::{HealthCheckActor, ReportTo};
 use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
 use crate::journal::Journal;
 use crate::messages::{
-    ActorId, ActorPanicked, AddressChanged, BusCommand, CatalogCommand, CatalogEntry, CheckCommand, JobCommand,
-    JobEntry, JobFact, Maintain, MetricCommand, Overview, OverviewQuery, ReaperCommand, Serves, SourceLost,
+    ActorId, ActorPanicked, AddressChanged, BusCommand, CatalogCommand, CatalogEntry, CheckCommand, JobAnnounced,
+    JobCommand, JobEntry, JobFact, Maintain, MetricCommand, Overview, OverviewQuery, ReaperCommand, Serves, SourceLost,
     StopWatching, SupervisorCommand, TelemetryCommand, WatchEntry,
 };
 use crate::metrics::Metrics;
@@ -213,7 +213,7 @@ impl Supervisor {
         };
         let guard = Self::guard(ActorId::Core("signal handler"), ctx);
         let signals = SignalHandler::new(signals, self.spec.signals, neighbours, self.log.clone(), guard).start();
-        bus.do_send(BusCommand::Tap { codes: &EventCode::OF_A_STOP, to: ctx.address().recipient() });
+        bus.do_send(BusCommand::Oversee(ctx.address().recipient()));
         let guard = Self::guard(ActorId::Core("metrics"), ctx);
         let metrics = Metrics::new(self.log.clone(), guard).start();
         let telemetry = self.spec.telemetry.as_ref();
@@ -255,11 +255,12 @@ impl Supervisor {
     }
 
     fn surroundings(&self, job: &JobSpec, index: &WatcherIndex) -> Surroundings {
-        let at_our_stop = index.at_the_stop_of.get(&job.name).into_iter().flatten();
-        let is_there = |watcher: &&Watcher| watcher.name != job.name && self.policy.is_live(&watcher.name);
+        let configured = job.configured_name();
+        let at_our_stop = index.at_the_stop_of.get(configured).into_iter().flatten();
+        let is_there = |(name, _): &&(JobName, Watcher)| *name != job.name && self.policy.is_live(name);
         Surroundings {
-            watchers: at_our_stop.filter(is_there).cloned().collect(),
-            has_successors: index.with_successors.contains(&job.name),
+            watchers: at_our_stop.filter(is_there).map(|(_, watcher)| watcher.clone()).collect(),
+            has_successors: index.with_successors.contains(configured),
             window: self.window(),
             kills_at_once: self.spec.stop_timeout.is_zero(),
             closing_window: self.closing_window(job),
@@ -346,9 +347,14 @@ impl Supervisor {
         self.catalog = Some(catalog);
     }
 
+    /// Of jobs that share a name the last one defines the service.
     fn advertise(&self, job: &JobSpec) {
-        if let (Some(catalog), Some(service)) = (&self.catalog, &job.service) {
-            catalog.agent.do_send(CatalogCommand::Advertise(service.clone()));
+        let twins = self.spec.jobs.iter().rev().filter(|other| job.twin_of.is_some() && other.twin_of == job.twin_of);
+        let service = twins.filter_map(|twin| twin.service.as_ref()).next().or(job.service.as_ref());
+        let (Some(catalog), Some(service), true) = (&self.catalog, service, job.service.is_some()) else { return };
+        catalog.agent.do_send(CatalogCommand::Advertise(service.clone()));
+        if let Some(name) = &job.twin_of {
+            catalog.agent.do_send(CatalogCommand::Share(name.clone(), job.name.clone()));
         }
     }
 
@@ -379,12 +385,13 @@ impl Supervisor {
         let job = self.spec.jobs.iter_mut().find(|job| job.name == *name);
         let Some(service) = job.and_then(|job| job.service.as_mut()) else { return };
         service.address = address;
+        let service_name = JobName::new(&*service.name);
         let change = (service.address_variable(), Some(address.to_string().into()));
         if let Some(core) = &self.core {
             core.reaper.do_send(ReaperCommand::PutEnv(vec![change]));
         }
         if let Some(catalog) = &self.catalog {
-            catalog.agent.do_send(CatalogCommand::Readdress(name.clone(), address));
+            catalog.agent.do_send(CatalogCommand::Readdress(service_name, address));
         }
     }
 
@@ -503,8 +510,15 @@ impl Supervisor {
         if self.is_ending() || self.reloads.policy.is_leaving(name) {
             return;
         }
+        let twin_of = self.find(name).and_then(|job| job.twin_of.as_ref());
+        let another_lives = |twin_of: &JobName| {
+            self.spec.jobs.iter().any(|job| job.twin_of.as_ref() == Some(twin_of) && self.policy.is_live(&job.name))
+        };
+        if twin_of.is_some_and(another_lives) {
+            return;
+        }
         if let Some(completion) = self.policy.completion(name) {
-            let actions = self.waits.completed(name, completion);
+            let actions = self.waits.completed(twin_of.unwrap_or(name), completion);
             self.perform_waits(actions);
         }
     }
@@ -559,7 +573,11 @@ impl Supervisor {
         if self.policy.is_closing() || self.reloads.policy.is_leaving(name) {
             let completion = Completion { code: Some(BROKEN), by_itself: true, ..Completion::default() };
             self.policy.completed(name, completion);
-            self.publish(Event::job(EventCode::Stopped, name));
+            if let Some(core) = &self.core {
+                let configured = self.find(name).map_or(name, JobSpec::configured_name);
+                let (job, event) = (name.clone(), Event::job(EventCode::Stopped, configured));
+                core.bus.do_send(BusCommand::Announce(JobAnnounced { job, event }));
+            }
             return;
         }
         let Some(job) = self.find(name).cloned() else { return };
@@ -600,7 +618,8 @@ impl Supervisor {
 
 /// Which jobs start at the stop of which, looked up once for many.
 struct WatcherIndex {
-    at_the_stop_of: HashMap<JobName, Vec<Watcher>>,
+    /// By the name in the config, each with its own unique one.
+    at_the_stop_of: HashMap<JobName, Vec<(JobName, Watcher)>>,
     with_successors: HashSet<JobName>,
 }
 
@@ -612,8 +631,8 @@ impl WatcherIndex {
             let terminating = start.code == EventCode::Terminating;
             if terminating || start.code == EventCode::Stopping {
                 let each = matches!(job.start, StartRule::Each(_));
-                let watcher = Watcher { name: job.name.clone(), terminating, each };
-                index.at_the_stop_of.entry(source.clone()).or_default().push(watcher);
+                let watcher = Watcher { name: job.configured_name().clone(), terminating, each };
+                index.at_the_stop_of.entry(source.clone()).or_default().push((job.name.clone(), watcher));
             } else if start.code == EventCode::Ended && *source != job.name {
                 index.with_successors.insert(source.clone());
             }
@@ -704,15 +723,15 @@ impl Handler<SupervisorCommand> for Supervisor {
     }
 }
 
-impl Handler<Event> for Supervisor {
+impl Handler<JobAnnounced> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, event: Event, ctx: &mut Self::Context) {
-        let actions = self.policy.event(&event);
+    fn handle(&mut self, JobAnnounced { job, event }: JobAnnounced, ctx: &mut Self::Context) {
+        let actions = self.policy.event(&job, &event);
         self.perform(actions, ctx);
-        if let Event { code: EventCode::Stopped, source: Source::Job(name) } = &event {
-            self.source_is_complete(name);
-            self.left(name, ctx);
+        if event.code == EventCode::Stopped {
+            self.source_is_complete(&job);
+            self.left(&job, ctx);
         }
     }
 }

@@ -81,6 +81,7 @@ pub fn lower<'a>(
         pauses: is_on(raw.pause_in_maintenance, reader).unwrap_or(false),
         stdin: if is_on(raw.stdin, reader).unwrap_or(false) { Stdin::Ours } else { Stdin::Empty },
         keeps_daemons: false,
+        twin_of: None,
         term_process: !is_on(raw.term_group, reader).unwrap_or(true),
         metric: reader.string(&scope, raw.metric),
         pid_variables,

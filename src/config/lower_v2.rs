@@ -314,8 +314,9 @@ fn services(
         };
         let first = *places.entry(name.clone()).or_insert(index);
         if first < index {
-            let says = format!("`{name}` is the name of services[{first}] too, which alone is registered");
-            reader.warning(&unnamed, raw.name, says);
+            let says =
+                format!("`{name}` is the name of services[{first}] too: both are checked, and this one is registered");
+            reader.doubt(&unnamed, raw.name, says);
         }
         let id = discovery::service_id(&name, surroundings.host);
         let output = logged(&[("process", "health"), ("serviceName", &name), ("serviceID", &id)]);
@@ -334,12 +335,18 @@ fn services(
         };
         jobs.add(JobSpec {
             health: Some(HealthSpec { exec, interval, ttl, timeout, failures: None, output }),
-            service: (first == index).then_some(service),
+            service: Some(service),
             // It leaves the catalog before `preStop` when we are asked to end, else after `postStop`.
             last: Last::UnlessAsked,
             on_reload: OnReload::Restart,
             ..JobSpec::new(JobName::new(name))
         });
+    }
+    let names: Vec<Option<String>> =
+        jobs.jobs.iter().map(|job| job.service.as_ref().map(|service| service.name.clone())).collect();
+    for (job, name) in jobs.jobs.iter_mut().zip(&names) {
+        let is_shared = name.is_some() && names.iter().filter(|other| *other == name).count() > 1;
+        job.twin_of = name.as_ref().filter(|_| is_shared).map(|name| JobName::new(&**name));
     }
 }
 

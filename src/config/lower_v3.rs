@@ -2,12 +2,13 @@
 //!
 //! Gathers all problems before it gives up: what is wrong gets a stand-in, and the result is thrown away in the end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use containerpilot_actors::addresses::Host;
-use containerpilot_actors::event::WatchName;
+use containerpilot_actors::event::{JobName, WatchName};
+use containerpilot_actors::policy::reload::free_twin;
 use containerpilot_actors::spec::{CatalogSpec, ControlSpec, JobSpec, SignalSpec, Spec, TelemetrySpec, WatchSpec};
 
 use super::discovery;
@@ -174,12 +175,9 @@ fn jobs<'a>(
         if !name.is_empty()
             && let Some(first) = places.insert(name.clone(), index)
         {
-            // 3.8 takes both, and mixes up their events.
-            reader.problem(
-                &Scope::new(format!("jobs[{index}]"), node),
-                lowered.name,
-                format!("`{name}` is the name of jobs[{first}] too, every job needs its own"),
-            );
+            // 3.8 takes both, and mixes up their events. Both run.
+            let says = format!("`{name}` is the name of jobs[{first}] too: both run, and share their events");
+            reader.doubt(&Scope::new(format!("jobs[{index}]"), node), lowered.name, says);
         }
         if lowered.spec.main {
             match &main {
@@ -196,7 +194,25 @@ fn jobs<'a>(
         ports.push((lowered.scope.clone(), lowered.port));
         metrics.push((lowered.scope, lowered.metric));
     }
+    name_twins(&mut jobs);
     Jobs { jobs, starts, metrics, ports }
+}
+
+/// The later one of two jobs of one name is called `NAME#2`; one that is really called so keeps its name.
+pub fn name_twins(jobs: &mut [JobSpec]) {
+    let mut taken: BTreeSet<JobName> = jobs.iter().map(|job| job.name.clone()).collect();
+    let mut seen: HashMap<JobName, usize> = HashMap::new();
+    for place in 0..jobs.len() {
+        let name = jobs[place].name.clone();
+        let Some(first) = seen.get(&name) else {
+            seen.insert(name, place);
+            continue;
+        };
+        jobs[*first].twin_of = Some(name.clone());
+        jobs[place].twin_of = Some(name.clone());
+        jobs[place].name = free_twin(&name, |name| taken.contains(name));
+        taken.insert(jobs[place].name.clone());
+    }
 }
 
 fn watches(scope: &Scope, field: Field<'_>, catalog: Option<&CatalogSpec>, reader: &mut Reader) -> Vec<WatchSpec> {

@@ -9,22 +9,24 @@ mod names;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::cell::RefCell;
 use std::ffi::OsString;
 
 use containerpilot_actors::addresses::Host;
 
 use super::lower_v3::Surroundings;
-use super::node::Node;
+use super::node::{Node, Value};
+use super::problem::Problem;
 use super::raw_v2::Config;
 use super::raw_v3::{Field, Logging};
 use super::reader::{Reader, Scope};
-use super::unrendered::{Actions, PRIVATE, Unrendered, is_private};
-use super::writer::{Doc, write};
+use super::unrendered::{Actions, Guard, PRIVATE, Unrendered, is_private};
+use super::writer::{Doc, Part, write};
 use super::written::Written;
 use super::{ConfigError, Source, Version, problem};
-use crate::template::Environment;
+use crate::template::{self, Environment};
 use draft::Draft;
+pub(super) use draft::copy;
 use names::Names;
 
 /// A config of version 3.
@@ -42,15 +44,33 @@ pub fn migrate(source: &Source, command: &[OsString], host: &Host) -> Result<Mig
     let written = source.text()?;
     let mut actions = Actions::default();
     let Unrendered { root, text } = actions.parse(&name, &String::from_utf8_lossy(&written))?;
-    let (plain, unknown) = actions.stand_ins(&root);
-    check(&name, &text, &plain, &unknown, command, host)?;
+    check(&name, &text, &root, &actions, command, host)?;
     let command = words(command, &mut actions)?;
+    let root = actions.folded(&root)?;
     let mut migration = Migration::new(&actions);
     let config = migration.config(&root, &command);
+    if let Some(refused) = migration.refused {
+        return Err(refused);
+    }
     let doubtful = migration.reader.warnings.iter().chain(&migration.reader.doubts);
     let notes = problem::tell(doubtful, &Written::plain(&name, &text));
-    let text = write(&migration.head, &config, |text| actions.are_in(text));
-    Ok(Migrated { text: actions.restored(&text), notes: notes.iter().map(|note| actions.restored(note)).collect() })
+    let misplaced = RefCell::new(None);
+    let text = write(&migration.head, &actions.layout.head(), &config, |text| {
+        if let Some(written) = actions.misplaced(text) {
+            misplaced.replace(Some(written.to_owned()));
+        }
+        actions.quotes(text)
+    });
+    let refused = |says| ConfigError::Unrendered { path: name.clone(), line: 1, column: 1, says };
+    if let Some(written) = misplaced.take() {
+        let says = format!("`{written}` becomes a part of a text, and so has to stand in quotes");
+        return Err(refused(says));
+    }
+    let text = actions.restored(&text);
+    // Whatever is moved has to find its variables at its new place.
+    template::actions(&name, text.as_bytes())
+        .map_err(|cause| refused(format!("an action depends on others: {}", cause.message)))?;
+    Ok(Migrated { text, notes: notes.iter().map(|note| actions.restored(note)).collect() })
 }
 
 /// Tells what is wrong with the config: not with what only the rendered template has, nor with this machine.
@@ -58,7 +78,7 @@ fn check(
     name: &str,
     text: &str,
     root: &Node,
-    unknown: &HashSet<usize>,
+    actions: &Actions,
     command: &[OsString],
     host: &Host,
 ) -> Result<(), ConfigError> {
@@ -68,16 +88,21 @@ fn check(
         return Err(ConfigError::NotTwo { path: name.to_owned() });
     }
     let environment = Environment::default();
-    super::lower(root, version, command, Surroundings { environment: &environment, host }, &mut reader);
-    reader.problems.append(&mut reader.faults);
-    reader
-        .problems
-        .retain(|problem| !problem.is_of_machine() && problem.value_id().is_none_or(|id| !unknown.contains(&id)));
-    if reader.problems.is_empty() {
-        Ok(())
-    } else {
-        Err(ConfigError::Invalid(problem::tell(&reader.problems, &Written::plain(name, text))))
+    let (configs, unknown) = actions.stand_ins(root);
+    let mut problems = std::mem::take(&mut reader.problems);
+    for config in configs {
+        super::lower(&config, version, command, Surroundings { environment: &environment, host }, &mut reader);
+        problems.append(&mut reader.problems);
+        problems.append(&mut reader.faults);
     }
+    let mut told: Vec<Problem> = Vec::new();
+    for problem in problems {
+        let is_known = problem.value_id().is_none_or(|id| !unknown.contains(&id));
+        if is_known && !problem.is_of_machine() && !told.contains(&problem) {
+            told.push(problem);
+        }
+    }
+    if told.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problem::tell(&told, &Written::plain(name, text)))) }
 }
 
 /// The main application's command line.
@@ -143,12 +168,14 @@ struct Migration<'a> {
     names: Names,
     /// Whether records show their fields.
     shows_fields: bool,
+    /// The first thing that cannot be migrated.
+    refused: Option<ConfigError>,
 }
 
 impl<'a> Migration<'a> {
     fn new(actions: &'a Actions) -> Self {
         let head = vec!["Written by `containerpilot -migrate` from a config of version 2.".to_owned()];
-        Self { actions, reader: Reader::default(), head, names: Names::default(), shows_fields: false }
+        Self { actions, reader: Reader::default(), head, names: Names::default(), shows_fields: false, refused: None }
     }
 
     fn config(&mut self, root: &Node, command: &Command) -> Doc {
@@ -178,9 +205,10 @@ impl<'a> Migration<'a> {
         if command.words.is_empty() {
             config = config.with("stayUp", true);
         }
-        config = config.with("jobs", Doc::List(jobs.into_iter().map(Draft::item).collect()));
+        let laid_out = |parts: Vec<Part>| Doc::List(self.actions.layout.laid_out(parts, &[]));
+        config = config.with("jobs", laid_out(jobs.into_iter().map(Draft::item).collect()));
         if !watches.is_empty() {
-            config = config.with("watches", Doc::List(watches));
+            config = config.with("watches", laid_out(watches));
         }
         if let Some(telemetry) = telemetry {
             config = config.with("telemetry", telemetry);
@@ -214,17 +242,76 @@ impl<'a> Migration<'a> {
         job.with("logging", Draft::default().with("fields", fields.object()).object())
     }
 
+    /// Remembers why a value cannot be migrated.
+    fn refuse(&mut self, node: &Node, says: &str) {
+        let place = self.actions.layout.place(node.id);
+        self.refused.get_or_insert_with(|| self.actions.refused(place, says));
+    }
+
+    /// The items of a list, of which each becomes something else.
+    fn items<'n>(&mut self, scope: &Scope, field: Field<'n>) -> Vec<(usize, &'n Node)> {
+        let is_bare = |node: &Node| matches!(&node.value, Value::String(text) if self.actions.are_in(text));
+        if let Some(node) = field.node.filter(|node| is_bare(node)) {
+            self.refuse(node, &format!("only rendering tells what is in `{}`", scope.path_of(field)));
+            return Vec::new();
+        }
+        let items = self.reader.list(scope, field);
+        if let Some((index, item)) = items.iter().find(|(_, item)| is_bare(item)) {
+            self.refuse(item, &format!("only rendering tells what `{}[{index}]` is", scope.path_of(field)));
+        }
+        items
+    }
+
+    /// What becomes of a value, or of each one that it may be.
+    fn each_choice(
+        &mut self,
+        field: Field<'_>,
+        within: &[Guard],
+        mut become_of: impl FnMut(&mut Self, Field<'_>) -> Option<Doc>,
+    ) -> Option<Doc> {
+        let node = field.node?;
+        let choices = self.actions.choices(node);
+        let is_bare = |node: &Node| matches!(&node.value, Value::String(text) if self.actions.is_bare(text));
+        if let Some(bare) = choices.iter().find(|choice| is_bare(choice)) {
+            self.refuse(bare, &format!("only rendering tells what is in `{}`", field.name));
+            return None;
+        }
+        if let [only] = choices
+            && self.actions.layout.guards(only.id).len() == within.len()
+        {
+            return become_of(self, field);
+        }
+        let mut docs = Vec::new();
+        for choice in choices {
+            docs.push((choice.clone(), become_of(self, Field { node: Some(choice), ..field })?));
+        }
+        let otherwise = become_of(self, Field { node: None, ..field }).unwrap_or(Doc::Word("null".to_owned()));
+        match self.actions.choice(&docs, within, &otherwise) {
+            Ok(doc) => Some(doc),
+            Err(refused) => {
+                self.refused.get_or_insert(refused);
+                None
+            }
+        }
+    }
+
     /// Version 2's own default has a name in version 3.
     fn logging(&mut self, scope: &Scope, field: Field<'_>) -> Doc {
+        let logging = self.each_choice(field, &[], |migration, field| Some(migration.one_logging(scope, field)));
+        logging.unwrap_or_else(|| self.one_logging(scope, Field { node: None, ..field }))
+    }
+
+    fn one_logging(&mut self, scope: &Scope, field: Field<'_>) -> Doc {
         const STAMP: &str = "stamp";
         let Some((scope, raw)) = self.reader.block::<Logging<'_>>(scope, field) else {
             return Draft::default().with("format", STAMP).object();
         };
         let format = self.reader.string(&scope, raw.format).unwrap_or_else(|| "default".to_owned());
-        self.shows_fields = !format.eq_ignore_ascii_case("default");
+        let shows_fields = !format.eq_ignore_ascii_case("default");
+        self.shows_fields |= shows_fields;
         let others = entries(field).iter().filter(|(key, _)| !key.eq_ignore_ascii_case(raw.format.name));
         let logging = Draft::entries(others);
-        if !self.shows_fields {
+        if !shows_fields {
             return logging.with("format", STAMP).object();
         }
         let logging = logging.written("format", raw.format);
@@ -236,15 +323,20 @@ impl<'a> Migration<'a> {
     }
 
     fn etcd(&mut self, scope: &Scope, field: Field<'_>, config: Draft) -> Draft {
-        if field.node.is_none() {
-            return config;
+        let etcd = self.each_choice(field, &[], |migration, field| {
+            field.node?;
+            let mut etcd = Draft::entries(entries(field));
+            if !entries(field).iter().any(|(key, _)| key.eq_ignore_ascii_case("api")) {
+                let says =
+                    "ContainerPilot 2.7 spoke etcd's API 2; others that still run it are found with `api: 2` only";
+                etcd = etcd.with("api", Doc::Word("3".to_owned())).noted(migration.note(scope, field, says));
+            }
+            Some(etcd.object())
+        });
+        match etcd {
+            Some(etcd) => config.with("etcd", etcd),
+            None => config,
         }
-        let mut etcd = Draft::entries(entries(field));
-        if !entries(field).iter().any(|(key, _)| key.eq_ignore_ascii_case("api")) {
-            let says = "ContainerPilot 2.7 spoke etcd's API 2; others that still run it are found with `api: 2` only";
-            etcd = etcd.with("api", Doc::Word("3".to_owned())).noted(self.note(scope, field, says));
-        }
-        config.with("etcd", etcd.object())
     }
 }
 

@@ -153,8 +153,8 @@ pub enum ConfigError {
     },
     /// `-migrate` keeps templates as they are, and so has to read the text without rendering it.
     #[error(
-        "{path}:{line}:{column}: {says}: before its template is rendered this is no JSON5; render it first, with the \
-         environment that it is for: containerpilot -config {path} -template -out RENDERED"
+        "{path}:{line}:{column}: {says}: this template cannot be migrated as it is; render it first, with the environment \
+         that it is for: containerpilot -config {path} -template -out RENDERED"
     )]
     Unrendered {
         /// As the user named it.

@@ -41,6 +41,11 @@ impl<'a> Places<'a> {
         self.places.get(id).map(|(key, _)| *key)
     }
 
+    /// The offset where each value begins, by its number.
+    pub fn value_offsets(&self) -> Vec<usize> {
+        self.places.iter().map(|(_, value)| *value).collect()
+    }
+
     /// The offset where a value begins.
     pub fn of_value(&self, id: usize) -> Option<usize> {
         self.places.get(id).map(|(_, value)| *value)

@@ -45,12 +45,12 @@ const TELEMETRY: &str = "containerpilot";
 /// Warns of start events that cannot come. `starts` are those of `jobs`.
 pub fn check(jobs: &[JobSpec], watches: &[WatchSpec], telemetry: bool, starts: &[Start<'_>], reader: &mut Reader) {
     let mut known = Known {
-        jobs: jobs.iter().map(|job| (job.name.as_str(), has_check(job))).collect(),
+        jobs: jobs.iter().map(|job| (job.configured_name().as_str(), has_check(job))).collect(),
         watches: watches.iter().map(|watch| watch.name.as_str()).collect(),
     };
     for job in jobs.iter().filter(|job| has_check(job)) {
         // Of several jobs with one name, one check will do.
-        known.jobs.insert(job.name.as_str(), true);
+        known.jobs.insert(job.configured_name().as_str(), true);
     }
     if telemetry {
         known.jobs.entry(TELEMETRY).or_insert(true);
@@ -92,12 +92,12 @@ fn consequences(jobs: &[JobSpec], starts: &[Start<'_>], mut never: HashSet<usize
     };
     loop {
         let starts_once: HashSet<&str> =
-            (0..jobs.len()).filter(|at| !never.contains(at)).map(|at| jobs[at].name.as_str()).collect();
+            (0..jobs.len()).filter(|at| !never.contains(at)).map(|at| jobs[at].configured_name().as_str()).collect();
         let source = |at: usize| match jobs[at].start.event() {
             Some(Event { code, source: Source::Job(name) | Source::Check(name) }) if of_a_run(*code) => Some(name),
             Some(_) | None => None,
         };
-        let is_known = |name: &str| jobs.iter().any(|job| job.name.as_str() == name);
+        let is_known = |name: &str| jobs.iter().any(|job| job.configured_name().as_str() == name);
         let waits_in_vain = |at: &usize| {
             let name = source(*at).map(|name| name.as_str());
             jobs[*at].wait_timeout.is_none() && name.is_some_and(|name| is_known(name) && !starts_once.contains(name))
@@ -248,7 +248,11 @@ fn is_of_a_watch(code: EventCode) -> bool {
 
 /// Each job waits for one other at most, so that following the sources finds every cycle.
 fn cycles(jobs: &[JobSpec], starts: &[Start<'_>], never: &mut HashSet<usize>, reader: &mut Reader) {
-    let indices: HashMap<&str, usize> = jobs.iter().enumerate().map(|(i, job)| (job.name.as_str(), i)).collect();
+    let mut indices: HashMap<&str, Option<usize>> = HashMap::new();
+    for (index, job) in jobs.iter().enumerate() {
+        // An event of any of several jobs with one name will do: that is no cycle.
+        indices.entry(job.configured_name().as_str()).and_modify(|only| *only = None).or_insert(Some(index));
+    }
     let next = |job: usize| {
         let event = jobs[job].start.event()?;
         // A job that gives up its wait tells so without ever having run.
@@ -263,7 +267,7 @@ fn cycles(jobs: &[JobSpec], starts: &[Start<'_>], never: &mut HashSet<usize>, re
                 return None;
             }
         };
-        indices.get(name.as_str()).copied()
+        indices.get(name.as_str()).copied().flatten()
     };
     let mut seen = vec![false; jobs.len()];
     for first in 0..jobs.len() {

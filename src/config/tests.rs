@@ -508,9 +508,24 @@ fn all_problems_are_told_with_their_places_in_the_order_of_the_text() {
 }
 
 #[test]
-fn two_jobs_cannot_share_a_name_or_be_main() {
-    let says = refused("{ jobs: [ { name: 'a', main: true }, { name: 'a' }, { name: 'b', main: 1 } ] }");
-    assert!(says.contains("jobs[1].name: `a` is the name of jobs[0] too"), "{says}");
+fn an_event_of_one_of_two_jobs_with_one_name_will_do() {
+    let told = doubted_jobs(
+        "{ name: 'a', exec: 'x' }, { name: 'a', exec: 'x', when: { source: 'a', once: 'exitSuccess' } }, \
+         { name: 'b', exec: 'x', when: { source: 'c', once: 'healthy' } }, { name: 'c', exec: 'x' }, \
+         { name: 'c', exec: 'x', health: { exec: 'x', interval: 1, ttl: 2 } }",
+    );
+    assert!(told.len() == 2 && told.iter().all(|says| says.contains("too: both run")), "{told:?}");
+}
+
+#[test]
+fn two_jobs_may_share_a_name_but_not_be_main() {
+    let jobs = "{ jobs: [ { name: 'a' }, { name: 'a#2' }, { name: 'a' }, { name: 'a' } ] }";
+    assert_eq!(mistakes(jobs), "");
+    let spec = loaded(jobs).spec;
+    let names: Vec<_> = spec.jobs.iter().map(|job| (job.name.as_str(), job.configured_name().as_str())).collect();
+    assert_eq!(names, [("a", "a"), ("a#2", "a#2"), ("a#3", "a"), ("a#4", "a")]);
+    assert!(spec.warnings.iter().any(|says| says.contains("jobs[2].name: `a` is the name of jobs[0] too")));
+    let says = refused("{ jobs: [ { name: 'a', main: true }, { name: 'b', main: 1 } ] }");
     assert!(says.contains("job[b].main: `a` is the main job already"), "{says}");
 }
 

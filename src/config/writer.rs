@@ -16,6 +16,19 @@ pub enum Doc {
     Object(Vec<Part>),
     /// `{...}`, on several lines even if it is short.
     Block(Vec<Part>),
+    /// An action of a template between parts, on a line of its own.
+    Line(String),
+}
+
+/// Which quotes a string can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quotes {
+    /// Whichever kind is not in it.
+    Either,
+    /// Double ones: there may be others in it when it has been rendered.
+    Double,
+    /// None: it has its own, or is no string when it has been rendered.
+    None,
 }
 
 /// A part of a list or of an object.
@@ -27,17 +40,19 @@ pub struct Part {
     pub key: Option<String>,
     /// Its value.
     pub value: Doc,
+    /// The number of the value in an old config that it is made of.
+    pub id: Option<usize>,
 }
 
 impl Part {
     /// An item of a list.
     pub fn item(value: Doc) -> Self {
-        Self { comments: Vec::new(), key: None, value }
+        Self { comments: Vec::new(), key: None, value, id: None }
     }
 
     /// An entry of an object.
     pub fn entry(key: &str, value: Doc) -> Self {
-        Self { comments: Vec::new(), key: Some(key.to_owned()), value }
+        Self { comments: Vec::new(), key: Some(key.to_owned()), value, id: None }
     }
 }
 
@@ -53,21 +68,41 @@ impl From<bool> for Doc {
     }
 }
 
-/// The text of a value with comments above it. `plain` tells of each string whether it must have double quotes.
-pub fn write(comments: &[String], doc: &Doc, in_double_quotes: impl Fn(&str) -> bool) -> String {
-    let mut writer = Writer { text: String::new(), in_double_quotes };
-    writer.comments(comments, 0);
+/// The text of a value with comments and these lines above it. `quotes` tells how each string is quoted.
+pub fn write(comments: &[String], lines: &[String], doc: &Doc, quotes: impl Fn(&str) -> Quotes) -> String {
+    let mut writer = Writer { text: String::new(), quotes };
+    let trims = lines.first().is_some_and(|line| trims_before(line));
+    writer.comments(comments, 0, trims);
+    for line in lines {
+        writer.text.push_str(line);
+        writer.text.push('\n');
+    }
     writer.value(doc, 0, 0);
     writer.text.push('\n');
     writer.text
 }
 
-struct Writer<F> {
-    text: String,
-    in_double_quotes: F,
+/// A value on one line, or on several if it has comments.
+pub fn one_line(doc: &Doc, quotes: impl Fn(&str) -> Quotes) -> String {
+    let mut writer = Writer { text: String::new(), quotes };
+    if let Some(line) = writer.one_line(doc) {
+        return line;
+    }
+    writer.value(doc, 0, 0);
+    writer.text
 }
 
-impl<F: Fn(&str) -> bool> Writer<F> {
+/// Whether an action trims the text before it.
+fn trims_before(line: &str) -> bool {
+    line.strip_prefix("{{-").is_some_and(|rest| rest.starts_with(char::is_whitespace))
+}
+
+struct Writer<F> {
+    text: String,
+    quotes: F,
+}
+
+impl<F: Fn(&str) -> Quotes> Writer<F> {
     /// A value at this depth, behind `before` characters of its line.
     fn value(&mut self, doc: &Doc, depth: usize, before: usize) {
         if let Some(line) = self.one_line(doc)
@@ -79,17 +114,18 @@ impl<F: Fn(&str) -> bool> Writer<F> {
         let (open, parts, close) = match doc {
             Doc::Word(word) => return self.text.push_str(word),
             Doc::Text(text) => return self.text.push_str(&self.quoted(text)),
+            Doc::Line(line) => return self.text.push_str(line),
             Doc::List(parts) => ("[\n", parts, ']'),
             Doc::Object(parts) | Doc::Block(parts) => ("{\n", parts, '}'),
         };
         self.text.push_str(open);
         for part in parts {
-            self.comments(&part.comments, depth + 1);
+            self.comments(&part.comments, depth + 1, false);
             self.indent(depth + 1);
             let start = self.key(part);
             self.text.push_str(&start);
             self.value(&part.value, depth + 1, start.len());
-            self.text.push_str(",\n");
+            self.text.push_str(if matches!(part.value, Doc::Line(_)) { "\n" } else { ",\n" });
         }
         self.indent(depth);
         self.text.push(close);
@@ -100,7 +136,7 @@ impl<F: Fn(&str) -> bool> Writer<F> {
         let (open, parts, close) = match doc {
             Doc::Word(word) => return Some(word.clone()),
             Doc::Text(text) => return Some(self.quoted(text)),
-            Doc::Block(_) => return None,
+            Doc::Block(_) | Doc::Line(_) => return None,
             Doc::List(parts) => ("[", parts, "]"),
             Doc::Object(parts) if parts.is_empty() => return Some("{}".to_owned()),
             Doc::Object(parts) => ("{ ", parts, " }"),
@@ -125,7 +161,13 @@ impl<F: Fn(&str) -> bool> Writer<F> {
         self.text.push_str(&"  ".repeat(depth));
     }
 
-    fn comments(&mut self, comments: &[String], depth: usize) {
+    /// Comments. What comes after them may trim the end of their line.
+    fn comments(&mut self, comments: &[String], depth: usize, trims: bool) {
+        if trims && !comments.is_empty() {
+            let text = comments.join("\n   ").replace("{{", "{ {").replace("*/", "* /");
+            self.text.push_str(&format!("/* {text} */\n"));
+            return;
+        }
         for comment in comments {
             let mut line = String::new();
             // Not to be taken for an action when the config is rendered.
@@ -150,7 +192,11 @@ impl<F: Fn(&str) -> bool> Writer<F> {
 
     /// A string in quotes, of the other kind if there are some in it.
     fn quoted(&self, text: &str) -> String {
-        let single = text.contains('"') && !text.contains('\'') && !(self.in_double_quotes)(text);
+        let quotes = (self.quotes)(text);
+        if quotes == Quotes::None {
+            return text.to_owned();
+        }
+        let single = text.contains('"') && !text.contains('\'') && quotes == Quotes::Either;
         let quote = if single { '\'' } else { '"' };
         let mut quoted = quote.to_string();
         let mut chars = text.chars().peekable();
@@ -187,7 +233,7 @@ mod tests {
     use super::*;
 
     fn written(doc: &Doc) -> String {
-        write(&[], doc, |_| false)
+        write(&[], &[], doc, |_| Quotes::Either)
     }
 
     #[test]
@@ -205,7 +251,7 @@ mod tests {
     #[test]
     fn long_values_and_comments_are_broken() {
         let items = Doc::List((0..30).map(|number| Part::item(Doc::Text(format!("word {number}")))).collect());
-        let text = write(&["word ".repeat(50)], &items, |_| false);
+        let text = write(&["word ".repeat(50)], &[], &items, |_| Quotes::Either);
         assert!(text.starts_with("// word ") && text.contains("\n[\n  \"word 0\",\n"), "{text}");
         assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
     }
@@ -221,6 +267,6 @@ mod tests {
             assert_eq!(read.value, Value::String(text.to_owned()), "{quoted}");
             assert!(!quoted.contains("{{"), "{quoted}");
         }
-        assert_eq!(write(&[], &"a \" b".into(), |_| true), "\"a \\\" b\"\n");
+        assert_eq!(write(&[], &[], &"a \" b".into(), |_| Quotes::Double), "\"a \\\" b\"\n");
     }
 }

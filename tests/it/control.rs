@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::http::{listens, local};
 use crate::pilot::{Pilot, containerpilot, until};
 
-const JOBS: &str = "{ name: 'app', exec: ['sh', '-c', 'echo app is up; trap \"echo got hup\" HUP; while :; do sleep 100 & wait $!; done'] },
+const JOBS: &str = "{ name: 'app', exec: ['sh', '-c', 'trap \"echo got hup\" HUP; echo app is up; while :; do sleep 100 & wait $!; done'] },
      { name: 'later', exec: ['sh', '-c', 'echo later is up; exec sleep 100'], when: { source: 'app', once: 'stopped' } },
      { name: 'wrong', exec: '/nosuch/program' }";
 
@@ -281,7 +281,7 @@ fn a_dry_run_changes_nothing_and_a_reload_what_it_said() {
     let config = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, config.replace("app is up", "app is new").replace("name: 'wrong'", "name: 'other'")).unwrap();
     let (code, said, _) = cli(&pilot, &["-reload", "-dry-run"]);
-    let expected = "changed:   app\nrestarted: -\nadded:     other\nremoved:   wrong\nunchanged: later\nsettings:  -\n";
+    let expected = "changed:   app\nrestarted: -\nadded:     other\nremoved:   wrong\nunchanged: later\nsettings:  -\nstarts:    app now; other now\n";
     assert_eq!((code, said.as_str()), (Some(0), expected));
     assert_eq!(get(&pilot, "/v3/jobs/other").0, 404);
     assert_eq!(cli(&pilot, &["-reload"]), (Some(0), String::new(), String::new()));

@@ -157,3 +157,21 @@ fn all_clients_of_the_socket_together_hold_a_bounded_amount() {
     drop(held);
     assert_eq!(pilot.stop().0, Some(0));
 }
+
+#[test]
+fn a_scrape_is_answered_while_strangers_hold_all_that_they_may() {
+    let port = free_port();
+    let pilot = pilot(port, "");
+    // No line has ended, so that all of it is kept.
+    let unfinished = "GET /".to_owned() + &"x".repeat(8000);
+    let held: Vec<TcpStream> = (0..300)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            stream.write_all(unfinished.as_bytes()).unwrap_or_default();
+            stream
+        })
+        .collect();
+    assert_eq!(status(&remote(port, "GET /metrics HTTP/1.1\r\nHost: c\r\n\r\n")), "200");
+    drop(held);
+    assert_eq!(pilot.stop().0, Some(0));
+}

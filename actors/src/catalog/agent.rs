@@ -2,7 +2,7 @@
 //!
 //! Not here: what is sent when (`policy::service`), how requests are made (`Registry`), and watches (`watch`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -31,6 +31,8 @@ struct Service<M> {
     memory: Option<M>,
     /// Why its last request failed, if it did.
     error: Option<String>,
+    /// The jobs that are the service, if there are several.
+    shared_by: BTreeSet<JobName>,
     /// For a service without a job: its heart beats by itself.
     beats: Option<SpawnHandle>,
 }
@@ -86,6 +88,7 @@ impl<R: Registry> CatalogAgent<R> {
             timers: HashMap::new(),
             memory: None,
             error: None,
+            shared_by: BTreeSet::new(),
             beats: None,
         });
         let actions = service.policy.advertise(&spec, maintenance);
@@ -246,6 +249,21 @@ impl<R: Registry> Handler<CatalogCommand> for CatalogAgent<R> {
                 self.ask_policy(&name, ctx, ServicePolicy::changed);
             }
             CatalogCommand::News(name, report) => self.ask_policy(&name, ctx, |policy| policy.report(report)),
+            CatalogCommand::Share(name, by) => {
+                if let Some(service) = self.services.get_mut(&name) {
+                    service.shared_by.insert(by);
+                }
+            }
+            CatalogCommand::SharedNews { service: name, by, report } => {
+                let Some(service) = self.services.get_mut(&name) else { return };
+                if report == Report::Withdraw {
+                    service.shared_by.remove(&by);
+                    if !service.shared_by.is_empty() {
+                        return;
+                    }
+                }
+                self.ask_policy(&name, ctx, |policy| policy.report(report));
+            }
             CatalogCommand::Maintenance(on) => {
                 self.maintenance = on;
                 self.ask_all(ctx, |policy| policy.maintenance(on));

@@ -41,7 +41,7 @@ const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the answers that are due may take at the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// What clients may send and have sent.
-const LIMITS: Limits = Limits { body: 1024 * 1024, together: 8 * 1024 * 1024 };
+const LIMITS: Limits = Limits { head: 16 * 1024, body: 1024 * 1024, together: 8 * 1024 * 1024 };
 /// How often it is looked whether they have been given.
 const LOOK: Duration = Duration::from_millis(5);
 

@@ -10,9 +10,13 @@ use serde_json::Value;
 
 use super::logs::{self, LogSource};
 use super::{ACTOR_PATIENCE, ControlNeighbours, RELOAD_PATIENCE, jobs};
+use crate::event::{Event, JobName};
 use crate::http::{ALLOW_GET, ALLOW_POST, EVENT_STREAM, JSON, Reply, Request};
-use crate::messages::{Follow, MetricCommand, PutEnvironment, Reload, ReloadError, SupervisorCommand};
+use crate::messages::{
+    FactQuery, Follow, MetricCommand, PutEnvironment, Reload, ReloadError, Reloaded, Starts, SupervisorCommand,
+};
 use crate::policy::reload::Diff;
+use crate::status::event_in_words;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +147,11 @@ async fn reload(request: &Request, neighbours: &ControlNeighbours) -> Reply {
     let dry_run = request.has("dry-run");
     let answer = actix::clock::timeout(RELOAD_PATIENCE, neighbours.reloads.send(Reload { dry_run })).await;
     match answer {
-        Ok(Ok(Ok(diff))) if dry_run || request.wants_json() => jobs::json(200, &DiffBody::from(&diff)),
+        Ok(Ok(Ok(Reloaded { diff, starts }))) if dry_run => {
+            let starts = Some(starts_in_words(starts).await);
+            jobs::json(200, &DiffBody { starts, ..DiffBody::from(&diff) })
+        }
+        Ok(Ok(Ok(reloaded))) if request.wants_json() => jobs::json(200, &DiffBody::from(&reloaded.diff)),
         Ok(Ok(Ok(_))) => Reply::done(),
         Ok(Ok(Err(ReloadError::Refused(reason)))) => Reply::refused(422, &reason),
         Ok(Ok(Err(error @ (ReloadError::Unreadable(_) | ReloadError::Ending)))) => {
@@ -162,12 +170,47 @@ struct DiffBody<'a> {
     removed: &'a [String],
     unchanged: &'a [String],
     settings: &'a [&'static str],
+    /// By job: `now`, or what it will wait for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starts: Option<BTreeMap<String, String>>,
+}
+
+/// When jobs start, in words: those at whose events they start are asked whether these stand.
+async fn starts_in_words(starts: Vec<(JobName, Starts)>) -> BTreeMap<String, String> {
+    let mut words = BTreeMap::new();
+    for (job, starts) in starts {
+        let when = match starts {
+            Starts::Now => "now".to_owned(),
+            Starts::After(event) => format!("waits for {}", event_in_words(&event)),
+            Starts::IfFact(event, known_by) => {
+                if is_fact(&event, &known_by).await {
+                    "now".to_owned()
+                } else {
+                    format!("waits for {}", event_in_words(&event))
+                }
+            }
+            Starts::Later(delay) => format!("after {}", crate::duration::go_format(delay)),
+            Starts::Never => "never by itself".to_owned(),
+        };
+        words.insert(job.to_string(), when);
+    }
+    words
+}
+
+async fn is_fact(event: &Event, known_by: &[Recipient<FactQuery>]) -> bool {
+    for source in known_by {
+        let answer = actix::clock::timeout(ACTOR_PATIENCE, source.send(FactQuery(event.code))).await;
+        if matches!(answer, Ok(Ok(true))) {
+            return true;
+        }
+    }
+    false
 }
 
 impl<'a> From<&'a Diff> for DiffBody<'a> {
     fn from(diff: &'a Diff) -> Self {
         let Diff { changed, restarted, added, removed, unchanged, settings } = diff;
-        Self { changed, restarted, added, removed, unchanged, settings }
+        Self { changed, restarted, added, removed, unchanged, settings, starts: None }
     }
 }
 

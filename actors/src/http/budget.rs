@@ -3,6 +3,11 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use super::MOST_CLIENTS;
+
+/// What each client may hold, however much the others do: an ordinary request, and a short answer.
+const FREE: usize = 4 * 1024;
+
 /// What all clients hold by now, and what they may.
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
@@ -11,8 +16,9 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(most: usize) -> Self {
-        Self { held: Rc::default(), most }
+    /// Of this much all that clients may hold anyway is set aside.
+    pub(super) fn new(together: usize) -> Self {
+        Self { held: Rc::default(), most: together.saturating_sub(MOST_CLIENTS * FREE) }
     }
 
     /// The share of a client that holds nothing yet.
@@ -33,6 +39,7 @@ impl Share {
     /// more: a large answer is one all the same.
     #[must_use]
     pub(super) fn resize(&mut self, size: usize) -> bool {
+        let size = size.saturating_sub(FREE);
         let others = self.budget.held.get() - self.size;
         if size > self.size && others > 0 && others + size > self.budget.most {
             return false;
@@ -55,12 +62,13 @@ mod tests {
 
     #[test]
     fn clients_hold_no_more_than_all_of_them_may() {
-        let budget = Budget::new(10);
+        let budget = Budget::new(MOST_CLIENTS * FREE + 10);
         let (mut one, mut other) = (budget.share(), budget.share());
-        assert!(one.resize(6) && other.resize(4) && !other.resize(5));
-        assert!(one.resize(5) && other.resize(5) && !one.resize(6));
+        assert!(one.resize(FREE + 6) && other.resize(FREE + 4) && !other.resize(FREE + 5));
+        assert!(one.resize(FREE + 5) && other.resize(FREE + 5) && !one.resize(FREE + 6));
+        assert!(budget.share().resize(FREE), "what everybody may hold");
         drop(other);
-        assert!(one.resize(10) && one.resize(11) && one.resize(0));
+        assert!(one.resize(FREE + 10) && one.resize(FREE + 11) && one.resize(0));
         drop(one);
         assert_eq!(budget.held.get(), 0);
     }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::budget::Share;
 use super::request::{Progress, Request, RequestReader};
-use super::{Body, PATIENCE, Reply, Source, reason};
+use super::{Body, Limits, PATIENCE, Reply, Source, reason};
 use crate::output::stamp_http;
 
 /// What a client whose request was refused may still send, so that it gets to read why.
@@ -50,8 +50,7 @@ pub(super) fn turns() -> Turns {
 /// What a client may have of the server.
 #[derive(Debug)]
 pub(super) struct Terms {
-    /// The largest body of a request.
-    pub(super) most_body: usize,
+    pub(super) limits: Limits,
     /// What it holds of the memory that all clients share.
     pub(super) share: Share,
     pub(super) turns: Turns,
@@ -63,8 +62,8 @@ where
     H: Fn(Request) -> F,
     F: Future<Output = Reply>,
 {
-    let Terms { most_body, mut share, turns } = terms;
-    let read = timeout(PATIENCE, read_request(&mut stream, most_body, &mut share)).await;
+    let Terms { limits, mut share, turns } = terms;
+    let read = timeout(PATIENCE, read_request(&mut stream, limits, &mut share)).await;
     stage.set(Stage::Answering);
     let (mut reply, with_body, refused) = match read {
         Ok(Ok(Some(request))) => {
@@ -105,10 +104,10 @@ enum ReadError {
 /// A whole request; none if the client closed without a word.
 async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    most_body: usize,
+    limits: Limits,
     share: &mut Share,
 ) -> Result<Option<Request>, ReadError> {
-    let mut reader = RequestReader::new(most_body);
+    let mut reader = RequestReader::new(limits.head, limits.body);
     loop {
         let progress = read_piece(stream, |piece| reader.take(piece)).await.map_err(|_| ReadError::Gone)?;
         if let Some(Ok(Progress::Partial | Progress::AwaitsContinue)) = &progress

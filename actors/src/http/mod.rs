@@ -18,11 +18,11 @@ use std::time::Duration;
 pub use request::{Problem, Progress, Request, RequestReader, percent_encode};
 pub use server::{Listener, Server};
 
-/// The largest request line with all headers.
-pub const MOST_HEAD: usize = 16 * 1024;
 /// What the clients of a server may have us keep.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// The largest request line with all headers.
+    pub head: usize,
     /// The largest body of a request.
     pub body: usize,
     /// What all clients together hold at most, of requests that are not answered yet and of answers that are not taken yet. Whoever

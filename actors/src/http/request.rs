@@ -2,8 +2,6 @@
 
 use std::mem::MaybeUninit;
 
-use super::MOST_HEAD;
-
 /// How many headers a request may have.
 const MOST_HEADERS: usize = 64;
 /// The longest line that announces a chunk, its extensions included.
@@ -107,13 +105,14 @@ pub struct RequestReader {
     bytes: Vec<u8>,
     stage: Stage,
     request: Request,
+    most_head: usize,
     most_body: usize,
 }
 
 impl RequestReader {
-    /// Takes bodies of up to `most_body` bytes.
-    pub fn new(most_body: usize) -> Self {
-        Self { bytes: Vec::new(), stage: Stage::Head, request: Request::default(), most_body }
+    /// Takes heads and bodies of up to so many bytes.
+    pub fn new(most_head: usize, most_body: usize) -> Self {
+        Self { bytes: Vec::new(), stage: Stage::Head, request: Request::default(), most_head, most_body }
     }
 
     /// How much it holds by now.
@@ -133,7 +132,11 @@ impl RequestReader {
         if matches!(self.stage, Stage::Head) {
             // A head ends with a line; without one in this piece there is nothing new to understand.
             if !bytes.contains(&b'\n') {
-                return if self.bytes.len() > MOST_HEAD { Err(Problem::HeadTooLarge) } else { Ok(Progress::Partial) };
+                return if self.bytes.len() > self.most_head {
+                    Err(Problem::HeadTooLarge)
+                } else {
+                    Ok(Progress::Partial)
+                };
             }
             match self.head()? {
                 None => return Ok(Progress::Partial),
@@ -152,12 +155,12 @@ impl RequestReader {
         let mut parsed = httparse::Request::new(&mut []);
         let length = match parsed.parse_with_uninit_headers(&self.bytes, &mut headers) {
             Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) if self.bytes.len() <= MOST_HEAD => return Ok(None),
+            Ok(httparse::Status::Partial) if self.bytes.len() <= self.most_head => return Ok(None),
             Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => return Err(Problem::HeadTooLarge),
             Err(httparse::Error::Version) if names_a_version(&self.bytes) => return Err(Problem::UnknownVersion),
             Err(_) => return Err(Problem::Malformed),
         };
-        if length > MOST_HEAD {
+        if length > self.most_head {
             return Err(Problem::HeadTooLarge);
         }
         let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
@@ -371,10 +374,11 @@ pub(super) fn percent_decoded(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    const MOST_HEAD: usize = 16 * 1024;
     const MOST_BODY: usize = 1024 * 1024;
 
     fn read(text: &[u8]) -> Result<Progress, Problem> {
-        RequestReader::new(MOST_BODY).take(text)
+        RequestReader::new(MOST_HEAD, MOST_BODY).take(text)
     }
 
     fn complete(text: &[u8]) -> Request {
@@ -407,7 +411,7 @@ mod tests {
         };
         for whole in [chunked, plain] {
             for size in 1..whole.len() {
-                let mut reader = RequestReader::new(MOST_BODY);
+                let mut reader = RequestReader::new(MOST_HEAD, MOST_BODY);
                 let pieces: Vec<&[u8]> = whole.chunks(size).collect();
                 for piece in &pieces[..pieces.len() - 1] {
                     assert_eq!(reader.take(piece), Ok(Progress::Partial), "{size}");
@@ -420,7 +424,7 @@ mod tests {
 
     #[test]
     fn a_client_may_wait_for_the_word_to_go_on() {
-        let mut reader = RequestReader::new(MOST_BODY);
+        let mut reader = RequestReader::new(MOST_HEAD, MOST_BODY);
         let head = b"POST / HTTP/1.1\r\nHost: c\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
         assert_eq!(reader.take(head), Ok(Progress::AwaitsContinue));
         assert!(matches!(reader.take(b"{}"), Ok(Progress::Complete(_))));
@@ -453,7 +457,7 @@ mod tests {
 
     #[test]
     fn what_an_older_version_does_not_know_means_nothing_in_it() {
-        let mut reader = RequestReader::new(MOST_BODY);
+        let mut reader = RequestReader::new(MOST_HEAD, MOST_BODY);
         let head = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
         assert_eq!(reader.take(head), Ok(Progress::Partial));
         assert!(matches!(reader.take(b"{}"), Ok(Progress::Complete(_))));
@@ -497,7 +501,7 @@ mod tests {
         assert_eq!(read(huge), Err(Problem::BodyTooLarge));
         let chunk = b"POST / HTTP/1.1\r\nHost: c\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n";
         assert_eq!(read(chunk), Err(Problem::BodyTooLarge));
-        let mut reader = RequestReader::new(MOST_BODY);
+        let mut reader = RequestReader::new(MOST_HEAD, MOST_BODY);
         let mut last = reader.take(b"GET / HTTP/1.1\r\nHost: c\r\n");
         for _ in 0..MOST_HEAD {
             if last.is_err() {
@@ -534,7 +538,7 @@ mod tests {
             b"Content-Length: 3\r\n",
         ];
         for _ in 0..5_000 {
-            let mut reader = RequestReader::new(MOST_BODY);
+            let mut reader = RequestReader::new(MOST_HEAD, MOST_BODY);
             for _ in 0..8 {
                 state ^= state << 13;
                 state ^= state >> 7;

@@ -55,7 +55,7 @@ impl Server {
     {
         let handler = Rc::new(handler);
         let budget = Budget::new(limits.together);
-        let mut clients = Clients { served: VecDeque::new(), turns: turns(), most_body: limits.body, budget };
+        let mut clients = Clients { served: VecDeque::new(), turns: turns(), limits, budget };
         let accepting = actix::spawn(async move {
             loop {
                 let accepted = match &listener {
@@ -107,7 +107,7 @@ fn is_of_the_client(cause: &io::Error) -> bool {
 struct Clients {
     served: VecDeque<(Rc<Cell<Stage>>, AbortHandle)>,
     turns: Turns,
-    most_body: usize,
+    limits: Limits,
     budget: Budget,
 }
 
@@ -126,8 +126,7 @@ impl Clients {
             return;
         }
         let stage = Rc::new(Cell::new(Stage::Reading));
-        let (most_body, share, turns) = (self.most_body, self.budget.share(), self.turns.clone());
-        let terms = Terms { most_body, share, turns };
+        let terms = Terms { limits: self.limits, share: self.budget.share(), turns: self.turns.clone() };
         let mut serving = Box::pin(serve(stream, handler.clone(), stage.clone(), terms));
         // Most are served as soon as they are looked at, and need no task. One that does is looked at again as it begins,
         // so nobody has to be woken yet. A panic would be the end of its task only, and must not be that of the server.
@@ -181,7 +180,7 @@ mod tests {
         let listener = UnixListener::bind_addr(&address).expect("the name is ours");
         listener.set_nonblocking(true).expect("it is open");
         let listener = Listener::Unix(sys::watch_listener(listener).expect("there is an event loop"));
-        let limits = Limits { body: 1024, together: 64 * 1024 };
+        let limits = Limits { head: 1024, body: 1024, together: 64 * 1024 };
         let server = Server::start(listener, limits, |request| async move {
             match request.path.as_str() {
                 "/panic" => panic!("as asked"),

@@ -73,6 +73,46 @@ impl Diff {
     }
 }
 
+/// Gives jobs that share a name in the config the unique names of those in the old one that they are: those of equal definition
+/// first, then in order. So a twin that is the same goes on when the other one changes or goes.
+pub fn pair_twins(old: &Spec, new: &mut Spec) {
+    let shared: BTreeSet<JobName> = old.jobs.iter().chain(&new.jobs).filter_map(|job| job.twin_of.clone()).collect();
+    for name in shared {
+        let mut before: Vec<&JobSpec> = old.jobs.iter().filter(|job| *job.configured_name() == name).collect();
+        let places: Vec<usize> =
+            (0..new.jobs.len()).filter(|place| *new.jobs[*place].configured_name() == name).collect();
+        let same = |old: &JobSpec, new: &JobSpec| {
+            *old == JobSpec { name: old.name.clone(), twin_of: old.twin_of.clone(), ..new.clone() }
+        };
+        let mut names: Vec<Option<JobName>> = vec![None; places.len()];
+        for (place, paired) in places.iter().zip(&mut names) {
+            let found = before.iter().position(|old| same(old, &new.jobs[*place]));
+            *paired = found.map(|at| before.remove(at).name.clone());
+        }
+        let mut left = before.into_iter().map(|job| job.name.clone());
+        for paired in &mut names {
+            *paired = paired.take().or_else(|| left.next());
+        }
+        let others = new.jobs.iter().filter(|job| *job.configured_name() != name).map(|job| job.name.clone());
+        let mut taken: BTreeSet<JobName> = others.chain(names.iter().flatten().cloned()).collect();
+        for (place, paired) in places.into_iter().zip(names) {
+            let unpaired = || {
+                if taken.contains(&name) { free_twin(&name, |name| taken.contains(name)) } else { name.clone() }
+            };
+            let given = paired.unwrap_or_else(unpaired);
+            taken.insert(given.clone());
+            new.jobs[place].twin_of = Some(name.clone());
+            new.jobs[place].name = given;
+        }
+    }
+}
+
+/// `NAME#2`, or with the first number that no other job has.
+pub fn free_twin(name: &JobName, taken: impl Fn(&JobName) -> bool) -> JobName {
+    let mut names = (2..u64::MAX).map(|number| JobName::new(format!("{name}#{number}")));
+    names.find(|name| !taken(name)).unwrap_or_else(|| name.clone())
+}
+
 /// What the supervisor has to do, in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Step {

@@ -301,9 +301,8 @@ impl ShutdownPolicy {
         }
     }
 
-    /// A job told of its stop.
-    pub fn event(&mut self, event: &Event) -> Vec<Action> {
-        let Source::Job(name) = &event.source else { return Vec::new() };
+    /// A job told of its stop. Jobs that share a name in the config emit events of that.
+    pub fn event(&mut self, name: &JobName, event: &Event) -> Vec<Action> {
         if !EventCode::OF_A_STOP.contains(&event.code) {
             return Vec::new();
         }

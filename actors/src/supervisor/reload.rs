@@ -12,10 +12,10 @@ use tokio::sync::oneshot;
 
 use super::{Supervisor, WatcherIndex};
 use crate::control::Socket;
-use crate::event::{EventCode, JobName, Owner, Source};
+use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::messages::{
-    BusCommand, ControlCommand, JobCommand, JobUpdate, MetricCommand, ReaperCommand, Reload, ReloadError,
-    TelemetryCommand, TellFact,
+    BusCommand, ControlCommand, JobCommand, JobUpdate, MetricCommand, ReaperCommand, Reload, ReloadError, Reloaded,
+    Starts, TelemetryCommand, TellFact,
 };
 use crate::output::Sink;
 use crate::policy::job::JobPolicy;
@@ -31,7 +31,7 @@ pub type Loader = Arc<dyn Fn(&[(OsString, OsString)]) -> Result<Spec, String> + 
 /// How long reading a config may take, its template included.
 const READING: Duration = Duration::from_secs(10);
 
-type Answer = oneshot::Sender<Result<Diff, ReloadError>>;
+type Answer = oneshot::Sender<Result<Reloaded, ReloadError>>;
 
 /// The reloads that have been asked for.
 #[derive(Debug, Default)]
@@ -125,7 +125,7 @@ impl Supervisor {
         loaded: Result<Loaded, ReloadError>,
         reload: Reload,
         ctx: &mut Context<Self>,
-    ) -> Result<Diff, ReloadError> {
+    ) -> Result<Reloaded, ReloadError> {
         if self.is_ending() {
             return Err(ReloadError::Ending);
         }
@@ -134,6 +134,8 @@ impl Supervisor {
                 error!(self.log, "cannot reload: {}", error);
             }
         })?;
+        let mut spec = spec;
+        crate::policy::reload::pair_twins(&self.spec, &mut spec);
         self.adopt_addresses(&spec);
         let diff = Diff::between(&self.spec, &spec);
         if !reload.dry_run {
@@ -141,8 +143,56 @@ impl Supervisor {
                 "added" => diff.added.join(","), "removed" => diff.removed.join(","), "unchanged" => diff.unchanged.len(),
                 "settings" => diff.settings.join(","));
             self.change_to(spec, fresh, ctx);
+            return Ok(Reloaded { diff, starts: Vec::new() });
         }
-        Ok(diff)
+        let starts = self.starts(&spec, &diff);
+        Ok(Reloaded { diff, starts })
+    }
+
+    /// When the jobs would start that a reload adds or changes.
+    fn starts(&self, new: &Spec, diff: &Diff) -> Vec<(JobName, Starts)> {
+        let listed = |lists: &[&Vec<String>]| -> HashSet<String> { lists.iter().copied().flatten().cloned().collect() };
+        let starting = listed(&[&diff.added, &diff.changed, &diff.restarted]);
+        let unchanged = listed(&[&diff.unchanged]);
+        let jobs = new.jobs.iter().filter(|job| starting.contains(job.name.as_str()) && !job.init);
+        let starts = jobs.map(|job| {
+            let starts = match &job.start {
+                StartRule::Once(event) if *event == Event::STARTUP => Starts::Now,
+                // Only what is left alone has said something that stands.
+                StartRule::Once(event)
+                    if unchanged.contains(&event.source.to_string()) || is_of_check(event, &unchanged) =>
+                {
+                    self.if_fact(event)
+                }
+                StartRule::Once(event) | StartRule::Each(event) => Starts::After(event.clone()),
+                StartRule::Interval(_) => job.delay.map_or(Starts::Now, Starts::Later),
+                StartRule::Never => Starts::Never,
+            };
+            (job.name.clone(), starts)
+        });
+        starts.collect()
+    }
+
+    fn if_fact(&self, event: &Event) -> Starts {
+        match &event.source {
+            Source::Job(source) if self.policy.is_away(source) => {
+                let is_fact = self.is_fact_of_the_absent(source, event.code);
+                if is_fact { Starts::Now } else { Starts::After(event.clone()) }
+            }
+            Source::Job(source) => {
+                let asked = self.named(source).filter_map(|job| self.jobs.get(&job.name));
+                Starts::IfFact(event.clone(), asked.map(|job| job.clone().recipient()).collect())
+            }
+            Source::Check(source) => {
+                let asked = self.named(source).filter_map(|job| self.checks.get(&job.name));
+                Starts::IfFact(event.clone(), asked.map(|check| check.clone().recipient()).collect())
+            }
+            Source::Watch(source) => {
+                let watches = self.spec.watches.iter().zip(&self.watches).filter(|(spec, _)| spec.name == *source);
+                Starts::IfFact(event.clone(), watches.map(|(_, (_, watch))| watch.clone().recipient()).collect())
+            }
+            Source::Global | Source::Signal(_) | Source::Reason(_) => Starts::After(event.clone()),
+        }
     }
 
     fn change_to(&mut self, new: Spec, fresh: Fresh, ctx: &mut Context<Self>) {
@@ -306,13 +356,13 @@ impl Supervisor {
                 }
             }
             Source::Job(source) => {
-                if let Some(source) = self.jobs.get(source) {
-                    source.do_send(tell);
+                for source in self.named(source).filter_map(|job| self.jobs.get(&job.name)) {
+                    source.do_send(tell.clone());
                 }
             }
             Source::Check(source) => {
-                if let Some(source) = self.checks.get(source) {
-                    source.do_send(tell);
+                for source in self.named(source).filter_map(|job| self.checks.get(&job.name)) {
+                    source.do_send(tell.clone());
                 }
             }
             Source::Watch(source) => {
@@ -323,6 +373,15 @@ impl Supervisor {
             }
             Source::Global | Source::Signal(_) | Source::Reason(_) => {}
         }
+    }
+
+    /// The jobs of this name in the config: one, unless several share it.
+    fn named(&self, name: &JobName) -> impl Iterator<Item = &JobSpec> {
+        let first = self.find(name);
+        let twins = first.is_some_and(|job| job.twin_of.is_some());
+        let others =
+            self.spec.jobs.iter().filter(move |job| twins && job.name != *name && job.configured_name() == name);
+        first.into_iter().chain(others)
     }
 
     /// What stands of a job that was stopped by hand.
@@ -404,8 +463,13 @@ impl Supervisor {
     }
 }
 
+/// Whether an event is one of the check of such a job.
+fn is_of_check(event: &Event, jobs: &HashSet<String>) -> bool {
+    matches!(&event.source, Source::Check(job) if jobs.contains(job.as_str()))
+}
+
 impl Handler<Reload> for Supervisor {
-    type Result = ResponseFuture<Result<Diff, ReloadError>>;
+    type Result = ResponseFuture<Result<Reloaded, ReloadError>>;
 
     fn handle(&mut self, reload: Reload, ctx: &mut Self::Context) -> Self::Result {
         let (answer, answered) = oneshot::channel();

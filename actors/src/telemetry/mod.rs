@@ -8,14 +8,18 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{Logger, info, warn};
+use tokio::sync::Semaphore;
 
 use crate::guard::PanicGuard;
 use crate::http::{Limits, Listener, Server};
 use crate::messages::{EventCounts, Follow, MetricsText, OverviewQuery, Serves, TelemetryCommand};
 use crate::output::Pump;
 
-/// Nothing here takes a body; whoever sends one all the same is a stranger.
-const LIMITS: Limits = Limits { body: 4 * 1024, together: 4 * 1024 * 1024 };
+/// Nothing here takes a body; whoever sends one all the same is a stranger. Requests of all the clients that there may be leave room
+/// for answers.
+const LIMITS: Limits = Limits { head: 8 * 1024, body: 4 * 1024, together: 4 * 1024 * 1024 };
+/// How many reports are made at a time: each tells of all jobs.
+const REPORTS: usize = 4;
 /// How long to wait until a port that is taken is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -70,10 +74,10 @@ impl TelemetryServer {
                 info!(self.log, "telemetry: serving"; "address" => address.to_string());
                 self.complained = false;
                 let neighbours = self.neighbours.clone();
-                let serves = Rc::new(serves);
+                let shared = Rc::new((serves, Semaphore::new(REPORTS)));
                 let handler = move |request| {
-                    let (neighbours, serves) = (neighbours.clone(), serves.clone());
-                    async move { requests::answer(request, &serves, &neighbours).await }
+                    let (neighbours, shared) = (neighbours.clone(), shared.clone());
+                    async move { requests::answer(request, &shared.0, &shared.1, &neighbours).await }
                 };
                 self.server = Some(Server::start(Listener::Tcp(listener), LIMITS, handler));
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use super::TelemetryNeighbours;
 use super::process::{self, Figures};
@@ -39,7 +40,20 @@ const MOST_READERS: usize = 4;
 
 static READERS: LazyLock<Lane> = LazyLock::new(|| Lane::new(MOST_READERS));
 
-pub(super) async fn answer(request: Request, serves: &Serves, neighbours: &TelemetryNeighbours) -> Reply {
+pub(super) async fn answer(
+    request: Request,
+    serves: &Serves,
+    reports: &Semaphore,
+    neighbours: &TelemetryNeighbours,
+) -> Reply {
+    let is_report = matches!(request.path.as_str(), "/metrics" | "/status" | "/page/status");
+    let _turn = match is_report {
+        true => match actix::clock::timeout(PATIENCE, reports.acquire()).await {
+            Ok(turn) => turn.ok(),
+            Err(_) => return Reply::status_only(503),
+        },
+        false => None,
+    };
     let is_get = matches!(request.method.as_str(), "GET" | "HEAD");
     match request.path.as_str() {
         "/metrics" => metrics(neighbours).await.unwrap_or_else(|NoAnswer| Reply::status_only(503)),

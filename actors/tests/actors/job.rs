@@ -68,7 +68,14 @@ impl Scene {
     }
 
     fn published(&mut self) -> Vec<String> {
-        let say = |command| if let BusCommand::Publish(event) = command { event.to_string() } else { String::new() };
+        let say = |command| match command {
+            BusCommand::Publish(event) => event.to_string(),
+            BusCommand::Announce(announced) => announced.event.to_string(),
+            BusCommand::Subscribe { .. }
+            | BusCommand::Unsubscribe(_)
+            | BusCommand::Tap { .. }
+            | BusCommand::Oversee(_) => String::new(),
+        };
         self.bus.take().into_iter().map(say).collect()
     }
 }

@@ -335,9 +335,11 @@ fn an_unusual_name_is_only_warned_of() {
 }
 
 #[test]
-fn of_two_services_with_one_name_the_first_is_registered() {
+fn two_services_of_one_name_are_two_jobs_of_one_name() {
     let spec = spec(&format!("{{ consul: 'h', services: [ {{ {SERVICE} }}, {{ {SERVICE}, health: 'x' }} ] }}"));
-    assert!(job(&spec, "web").service.is_some() && job(&spec, "web#2").service.is_none());
+    for name in ["web", "web#2"] {
+        assert!(job(&spec, name).service.is_some() && job(&spec, name).configured_name().as_str() == "web");
+    }
     assert!(spec.warnings[0].contains("services[1].name") && spec.warnings[0].contains("services[0]"));
 }
 

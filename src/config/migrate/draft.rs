@@ -6,6 +6,7 @@ use crate::config::duration::{self, Signed};
 use crate::config::node::{Node, Value};
 use crate::config::raw_v3::Field;
 use crate::config::reader::text;
+use crate::config::unrendered::Actions;
 use crate::config::writer::{Doc, Part};
 
 /// Its fields so far, and what is said above it.
@@ -13,6 +14,8 @@ use crate::config::writer::{Doc, Part};
 pub struct Draft {
     comments: Vec<String>,
     fields: Vec<Part>,
+    /// The number of the value that it is made of.
+    id: Option<usize>,
 }
 
 impl Draft {
@@ -53,9 +56,11 @@ impl Draft {
     }
 
     /// A field of a list, of which version 2 takes the only item too.
-    pub fn list(self, key: &str, field: Field<'_>) -> Self {
+    pub fn list(self, key: &str, field: Field<'_>, actions: &Actions) -> Self {
         match field.node {
-            Some(node @ Node { value: Value::String(_), .. }) => {
+            Some(node @ Node { value: Value::String(text), .. })
+                if !actions.is_bare(text) || actions.is_one_text(text) =>
+            {
                 self.with(key, Doc::List(vec![Part::item(copy(node))]))
             }
             Some(_) | None => self.written(key, field),
@@ -65,7 +70,12 @@ impl Draft {
     /// Fields as they are written.
     pub fn entries<'a>(entries: impl IntoIterator<Item = &'a (String, Node)>) -> Self {
         let fields = entries.into_iter().map(|(key, value)| Part::entry(key, copy(value))).collect();
-        Self { comments: Vec::new(), fields }
+        Self { fields, ..Self::default() }
+    }
+
+    /// The same as made of a value of the old config.
+    pub fn of(self, node: &Node) -> Self {
+        Self { id: Some(node.id), ..self }
     }
 
     /// A comment above the field that has been added last.
@@ -125,7 +135,7 @@ impl Draft {
 
     /// It as a job among others.
     pub fn item(self) -> Part {
-        Part { comments: self.comments, ..Part::item(Doc::Block(self.fields)) }
+        Part { comments: self.comments, id: self.id, ..Part::item(Doc::Block(self.fields)) }
     }
 }
 

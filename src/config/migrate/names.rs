@@ -1,21 +1,32 @@
 //! The names of jobs and watches: unique, and made of letters, digits and little else.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::config::lower_v3::is_service_name;
+use crate::config::unrendered::{Guard, exclude};
 
-/// Those that are taken.
+/// Those that are taken, and by what: of two that are never there together both can have a name.
 #[derive(Default)]
-pub struct Names(HashSet<String>);
+pub struct Names(HashMap<String, Vec<Vec<Guard>>>);
 
 impl Names {
-    /// Takes the first name that is free, or else the first one with a number.
-    pub fn take(&mut self, wanted: &[String]) -> String {
+    /// Takes the first name that is free within these blocks of the template, or else the first one with a number.
+    pub fn take(&mut self, wanted: &[String], guards: &[Guard]) -> String {
+        self.take_unless(wanted, guards, |other| !exclude(other, guards))
+    }
+
+    /// The same for what has this name in the catalog: another name only if one that has it is there whenever this one is.
+    pub fn take_registered(&mut self, wanted: &str, guards: &[Guard]) -> String {
+        self.take_unless(&[wanted.to_owned()], guards, |other| guards.starts_with(other))
+    }
+
+    fn take_unless(&mut self, wanted: &[String], guards: &[Guard], takes: impl Fn(&[Guard]) -> bool) -> String {
         let first = wanted.first().map_or("", String::as_str);
         let numbered = (2..).map(|number| format!("{first}-{number}"));
         let mut names = wanted.iter().cloned().chain(numbered);
-        let name = names.find(|name| !self.0.contains(name)).unwrap_or_default();
-        self.0.insert(name.clone());
+        let is_free = |name: &String| !self.0.get(name).into_iter().flatten().any(|other| takes(other));
+        let name = names.find(is_free).unwrap_or_default();
+        self.0.entry(name.clone()).or_default().push(guards.to_vec());
         name
     }
 }
@@ -70,7 +81,7 @@ mod tests {
     fn names_are_taken_once() {
         let mut names = Names::default();
         let wanted = ["a".to_owned(), "a-b".to_owned()];
-        let taken: Vec<String> = (0..4).map(|_| names.take(&wanted)).collect();
+        let taken: Vec<String> = (0..4).map(|_| names.take(&wanted, &[])).collect();
         assert_eq!(taken, ["a", "a-b", "a-2", "a-3"]);
     }
 }

@@ -1,5 +1,7 @@
 //! What is written of version 2 configs, and that it means the same.
 
+mod templates;
+
 use super::*;
 
 use containerpilot_actors::addresses::InterfaceAddress;
@@ -36,9 +38,12 @@ fn text(text: &str, command: &[&str]) -> String {
 }
 
 fn loaded(text: &str, command: &[&str]) -> Result<Loaded, String> {
-    let environment: Environment = ENVIRONMENT.into_iter().collect();
-    let text = template::render("app.json", text.as_bytes(), &environment).map_err(|error| error.to_string())?;
-    let surroundings = Surroundings { environment: &environment, host: &host() };
+    loaded_in(text, command, &ENVIRONMENT.into_iter().collect())
+}
+
+fn loaded_in(text: &str, command: &[&str], environment: &Environment) -> Result<Loaded, String> {
+    let text = template::render("app.json", text.as_bytes(), environment).map_err(|error| error.to_string())?;
+    let surroundings = Surroundings { environment, host: &host() };
     parse(&Written::plain("app.json", std::str::from_utf8(&text).unwrap()), &[], &words(command), None, surroundings)
         .map_err(|error| error.to_string())
 }
@@ -70,6 +75,8 @@ fn essence(spec: Spec) -> Spec {
     jobs.retain(|job| job.exec.is_some() || job.service.is_some() || checks(job));
     for job in &mut jobs {
         job.name = JobName::new(if job.main { "main" } else { "" });
+        // Its service tells with which others it shares a name.
+        job.twin_of = None;
         // Each job has one in version 3.
         job.pid_variables
             .retain(|variable| if job.main { variable == "CONTAINERPILOT_APP_PID" } else { job.output.raw });
@@ -133,10 +140,15 @@ fn apart(job: JobSpec) -> Vec<JobSpec> {
 
 #[track_caller]
 fn means_the_same(config: &str, command: &[&str]) {
+    means_the_same_in(config, command, &ENVIRONMENT.into_iter().collect());
+}
+
+#[track_caller]
+fn means_the_same_in(config: &str, command: &[&str], environment: &Environment) {
     let new = migrated(config, command).unwrap_or_else(|error| panic!("{error}\n{config}"));
-    let old = loaded(config, command).unwrap_or_else(|error| panic!("{error}\n{config}"));
+    let old = loaded_in(config, command, environment).unwrap_or_else(|error| panic!("{error}\n{config}"));
     let written = new.text;
-    let new = loaded(&written, &[]).unwrap_or_else(|error| panic!("{error}\n{config}\n{written}"));
+    let new = loaded_in(&written, &[], environment).unwrap_or_else(|error| panic!("{error}\n{config}\n{written}"));
     assert!(new.findings.iter().all(|finding| finding.is_warning), "{:?}\n{written}", new.findings);
     let (new, old) = (essence(new.spec), essence(old.spec));
     for (new, old) in new.jobs.iter().zip(&old.jobs) {
@@ -368,11 +380,6 @@ fn what_changes_is_told_and_written_at_its_place() {
             &["app"],
             "coprocesses[0].restarts: if this is a number, add `backoff: \"none\"`",
         ),
-        (
-            "{ services: [{ name: 'web', port: 1, poll: 1, ttl: 1 }, { name: 'web', port: 1, poll: 1, ttl: 1, health: 'x' }] }",
-            &[],
-            "services[1].name: `web` is the name of another service, which alone is registered: it is `web-2` here",
-        ),
         ("{ preStart: 'x', onStart: 'y' }", &["app"], "onStart: is left out"),
         ("{ postStop: 'x' }", &[], "postStop: is left out"),
         ("{ etcd: { endpoints: 'e:1' } }", &["app"], "etcd: ContainerPilot 2.7 spoke etcd's API 2"),
@@ -545,7 +552,6 @@ fn what_cannot_be_migrated_is_refused() {
     for (config, command, says) in [
         ("{ jobs: [] }", &["app"][..], "app.json: this is a config of version 3 already"),
         ("{}", &[], "app.json: this is a config of version 3 already"),
-        ("{ stopTimeout: {{ .X }}, preStart: 'x' }", &[], "app.json:1:16: "),
         ("{}", &["", "x"], "command line: `` is no name of a program"),
         ("{}", &["app", "\u{F0001}"], "command line: `\u{F0001}` has a private character"),
     ] {

@@ -300,3 +300,28 @@ fn random_changes_leave_exactly_the_last_config() {
         assert_eq!(live.into_values().collect::<Vec<_>>(), wanted, "seed {seed}");
     }
 }
+
+/// Jobs of one name, called as `name_twins` of the config calls them.
+fn twins(scripts: &[&str]) -> Vec<JobSpec> {
+    let twin = |(at, script): (usize, &&str)| JobSpec {
+        name: if at == 0 { name("web") } else { name(&format!("web#{}", at + 1)) },
+        twin_of: (scripts.len() > 1).then(|| name("web")),
+        ..shell("web", script)
+    };
+    scripts.iter().enumerate().map(twin).collect()
+}
+
+#[test]
+fn jobs_of_one_name_are_paired_by_definition_and_then_in_order() {
+    let paired = |old: &[&str], new: &[&str]| {
+        let mut spec = config(twins(new));
+        pair_twins(&config(twins(old)), &mut spec);
+        spec.jobs.iter().map(|job| job.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(paired(&["a", "b"], &["a", "b"]), ["web", "web#2"]);
+    assert_eq!(paired(&["a", "b"], &["b", "a"]), ["web#2", "web"]);
+    assert_eq!(paired(&["a", "b"], &["b"]), ["web#2"], "the one that stays goes on");
+    assert_eq!(paired(&["a", "b"], &["x", "b", "y"]), ["web", "web#2", "web#3"]);
+    assert_eq!(paired(&["b"], &["a", "b"]), ["web#2", "web"]);
+    assert_eq!(paired(&["a", "b"], &["x", "y"]), ["web", "web#2"]);
+}

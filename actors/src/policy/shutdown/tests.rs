@@ -18,8 +18,8 @@ fn shut(job: &str, start_may_come: bool) -> Action {
 
 fn ended(policy: &mut ShutdownPolicy, job: &str, code: u8, by_itself: bool) -> Vec<Action> {
     policy.completed(&name(job), Completion { code: Some(code), by_itself, ..Completion::default() });
-    let mut actions = policy.event(&Event::job(EventCode::Stopping, &name(job)));
-    actions.extend(policy.event(&Event::job(EventCode::Stopped, &name(job))));
+    let mut actions = policy.event(&name(job), &Event::job(EventCode::Stopping, &name(job)));
+    actions.extend(policy.event(&name(job), &Event::job(EventCode::Stopped, &name(job))));
     actions
 }
 
@@ -84,7 +84,7 @@ fn jobs_that_are_last_linger_until_the_others_have_stopped() {
         [Action::PublishShutdown, Action::Linger(name("co")), shut("main", false), shut("post", true)]
     );
     policy.standing_by(&name("post"));
-    policy.event(&Event::job(EventCode::Ended, &name("main")));
+    policy.event(&name("main"), &Event::job(EventCode::Ended, &name("main")));
     assert_eq!(ended(&mut policy, "main", 0, false), []);
     assert_eq!(ended(&mut policy, "post", 0, true), [shut("co", false)]);
     assert_eq!(ended(&mut policy, "co", 143, false), [Action::Finish(0)]);
@@ -132,7 +132,7 @@ fn jobs_that_wait_for_the_shutdown_do_not_keep_it_from_coming() {
 #[test]
 fn without_jobs_it_stays_until_it_is_asked() {
     let mut policy = ShutdownPolicy::new(&[]);
-    assert_eq!(policy.event(&Event::STARTUP), []);
+    assert_eq!(policy.event(&name("a"), &Event::STARTUP), []);
     assert_eq!(policy.asked(), [Action::PublishShutdown, Action::Finish(0)]);
 }
 
@@ -199,7 +199,11 @@ fn a_start_event_that_overtakes_the_word_of_standing_by_wins() {
     let jobs = [job("a"), JobSpec { start: at(EventCode::Stopping, "a"), ..job("pre") }];
     let mut policy = ShutdownPolicy::new(&jobs);
     policy.asked();
-    policy.event(&Event::job(EventCode::Stopping, &name("a")));
+    policy.event(&name("a"), &Event::job(EventCode::Stopping, &name("a")));
     assert_eq!(policy.standing_by(&name("pre")), []);
-    assert_eq!(policy.event(&Event::job(EventCode::Stopped, &name("a"))), [], "it runs, and is not sent home");
+    assert_eq!(
+        policy.event(&name("a"), &Event::job(EventCode::Stopped, &name("a"))),
+        [],
+        "it runs, and is not sent home"
+    );
 }

@@ -96,15 +96,13 @@ impl Problem {
         }
     }
 
-    /// The problem as a message.
-    fn told(&self, written: &Written<'_>, places: &Places<'_>) -> Told {
-        let position = match self.place {
-            Place::Key(id) => places.of_key(id).map(|at| written.position(at)),
-            Place::Value(id) => places.of_value(id).map(|at| written.position(at)),
-            Place::File(at) => Some(written.position_in_source(at)),
-        };
-        let says = format!("{}{}", self.says, self.rest(written, places));
-        Told { file: written.name.to_owned(), position, path: self.path.clone(), says, is_warning: false }
+    /// The place in the file that it points at, in bytes.
+    fn origin(&self, written: &Written<'_>, places: &Places<'_>) -> Option<usize> {
+        match self.place {
+            Place::Key(id) => places.of_key(id).map(|at| written.origin(at)),
+            Place::Value(id) => places.of_value(id).map(|at| written.origin(at)),
+            Place::File(at) => Some(at),
+        }
     }
 
     /// What is told at the end.
@@ -146,12 +144,26 @@ pub fn find<'p>(problems: impl IntoIterator<Item = (&'p Problem, bool)>, written
         return Vec::new();
     }
     let places = Places::of(&written.text);
-    let mut told: Vec<Told> =
-        problems.map(|(problem, is_warning)| Told { is_warning, ..problem.told(written, &places) }).collect();
-    told.sort_by_key(|told| told.position);
-    let mut findings: Vec<Finding> = told.iter().take(TOLD).map(Told::finding).collect();
-    if let Some(more) = told.get(TOLD..).filter(|more| !more.is_empty()) {
-        let is_warning = more.iter().all(|told| told.is_warning);
+    let mut found: Vec<(Option<usize>, &Problem, bool)> =
+        problems.map(|(problem, is_warning)| (problem.origin(written, &places), problem, is_warning)).collect();
+    found.sort_by_key(|(origin, ..)| *origin);
+    // To find a column takes the longer, the longer a line is: only those that are told need one.
+    let mut findings: Vec<Finding> = found
+        .iter()
+        .take(TOLD)
+        .map(|(origin, problem, is_warning)| {
+            let told = Told {
+                file: written.name.to_owned(),
+                position: origin.map(|at| written.position_in_source(at)),
+                path: problem.path.clone(),
+                says: format!("{}{}", problem.says, problem.rest(written, &places)),
+                is_warning: *is_warning,
+            };
+            Finding { says: told.to_string(), is_warning: *is_warning }
+        })
+        .collect();
+    if let Some(more) = found.get(TOLD..).filter(|more| !more.is_empty()) {
+        let is_warning = more.iter().all(|(.., is_warning)| *is_warning);
         let says = format!("{}: and {} more problems", written.name, more.len());
         findings.push(Finding { says, is_warning });
     }
@@ -165,12 +177,6 @@ struct Told {
     path: String,
     says: String,
     is_warning: bool,
-}
-
-impl Told {
-    fn finding(&self) -> Finding {
-        Finding { says: self.to_string(), is_warning: self.is_warning }
-    }
 }
 
 impl fmt::Display for Told {

@@ -51,11 +51,15 @@ impl<'a> Written<'a> {
 
     /// Where a place of the text, in bytes, is in the file.
     pub fn position(&self, at: usize) -> Position {
-        let origin = match &self.rendering {
+        self.position_in_source(self.origin(at))
+    }
+
+    /// The place in the file of a place of the text, both in bytes.
+    pub fn origin(&self, at: usize) -> usize {
+        match &self.rendering {
             Some(rendering) => rendering.origins.of(rendering.unmended(at), rendering.length),
             None => at,
-        };
-        self.position_in_source(origin)
+        }
     }
 
     /// The position of a place of the file, in bytes.

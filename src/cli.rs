@@ -26,7 +26,12 @@ pub enum Command {
         command: Vec<OsString>,
     },
     /// `-validate`, for a command line that ends with these words.
-    Validate(Vec<OsString>),
+    Validate {
+        /// The main application and its arguments.
+        command: Vec<OsString>,
+        /// `-strict`: a warning is as bad as an error.
+        is_strict: bool,
+    },
     /// Something that a running instance does.
     Request(Request),
     /// Something that a running instance tells.
@@ -146,6 +151,9 @@ pub enum UsageError {
     /// An order to nobody.
     #[error("-{0} needs -job NAME")]
     NoJob(&'static str),
+    /// It would start everything instead of checking it.
+    #[error("-strict needs -validate")]
+    Strict,
     /// 3.8 takes every other word for `disable`.
     #[error("invalid value \"{0}\" for flag -maintenance: accepted are enable and disable")]
     Maintenance(String),
@@ -235,6 +243,8 @@ const STATUS: Flag =
     Flag { name: "status", kind: Kind::Switch, help: "Show what the jobs of a ContainerPilot process do." };
 const STOP: Flag =
     Flag { name: "stop", kind: Kind::Switch, help: "With '-job': stop it until it is started by hand or changed." };
+const STRICT: Flag =
+    Flag { name: "strict", kind: Kind::Switch, help: "With '-validate': the exit status is 1 for a warning, too." };
 const TEMPLATE: Flag = Flag { name: "template", kind: Kind::Switch, help: "Render template and quit." };
 const VALIDATE: Flag = Flag {
     name: "validate",
@@ -245,7 +255,7 @@ const VERSION: Flag = Flag { name: "version", kind: Kind::Switch, help: "Show ve
 
 const WATCH: Flag = Flag { name: "watch", kind: Kind::Switch, help: "With '-status': again and again." };
 
-const FLAGS: [&Flag; 26] = [
+const FLAGS: [&Flag; 27] = [
     &CONFIG,
     &DRY_RUN,
     &EVENTS,
@@ -268,6 +278,7 @@ const FLAGS: [&Flag; 26] = [
     &START,
     &STATUS,
     &STOP,
+    &STRICT,
     &TEMPLATE,
     &VALIDATE,
     &VERSION,
@@ -393,7 +404,7 @@ impl Given {
         } else if is_on(&MIGRATE) {
             Command::Migrate { out, command: words }
         } else if is_on(&VALIDATE) {
-            Command::Validate(words)
+            Command::Validate { command: words, is_strict: is_on(&STRICT) }
         } else if is_on(&RELOAD) && is_on(&DRY_RUN) {
             Command::Request(Request::DryRun { json: is_on(&JSON) })
         } else if is_on(&RELOAD) {
@@ -434,6 +445,8 @@ impl Given {
             Command::Query(Query::Events)
         } else if let Some(job) = logs {
             Command::Query(Query::Logs { job, follow: is_on(&FOLLOW) })
+        } else if is_on(&STRICT) {
+            return Err(UsageError::Strict);
         } else {
             Command::Run(words)
         };
@@ -484,6 +497,14 @@ mod tests {
             command(&["-ping", "-putenv", "A=b=c", "-putenv=A=d"]),
             Command::Request(Request::PutEnv([("A".to_owned(), "d".to_owned())].into()))
         );
+    }
+
+    #[test]
+    fn strict_is_a_way_to_validate() {
+        let validate = |is_strict| Command::Validate { command: vec!["app".into()], is_strict };
+        assert_eq!(command(&["-validate", "app"]), validate(false));
+        assert_eq!(command(&["-validate", "-strict", "app"]), validate(true));
+        assert_eq!(parsed(&["-strict", "-config", "f"]), Err(UsageError::Strict));
     }
 
     #[test]

@@ -96,7 +96,13 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
                 print(io::stderr(), &format!("{says}\n"));
             }
         }
-        Command::Validate(words) => return Ok(validated(&load(&source()?, &words, None, &environment)?)),
+        Command::Validate { command, is_strict } => {
+            // A start has it, too.
+            let pid = (b"CONTAINERPILOT_PID".to_vec(), std::process::id().to_string().into_bytes());
+            let variables = environment.iter().map(|(name, value)| (name.to_vec(), value.to_vec()));
+            let environment = std::iter::once(pid).chain(variables).collect();
+            return Ok(validated(&load(&source()?, &command, None, &environment)?, is_strict));
+        }
         Command::Request(request) => {
             let answer = client::send(&request, &control(source())?)?;
             return carried_out(&request, &answer);
@@ -220,12 +226,13 @@ fn load(
     Ok(config::load(source, command, spoken, environment, &host)?)
 }
 
-/// Tells what is doubtful in a config that can be used; the exit status.
-fn validated(loaded: &Loaded) -> u8 {
-    for says in loaded.spec.warnings.iter().chain(&loaded.notes) {
-        print(io::stderr(), &format!("{says}\n"));
+/// Tells what is wrong or doubtful with a config that can be used; the exit status.
+fn validated(loaded: &Loaded, is_strict: bool) -> u8 {
+    for finding in &loaded.findings {
+        print(io::stderr(), &format!("{}\n", finding.says));
     }
-    if loaded.spec.warnings.is_empty() { 0 } else { FAILED }
+    let is_fine = loaded.findings.iter().all(|finding| finding.is_warning && !is_strict);
+    if is_fine { 0 } else { FAILED }
 }
 
 fn write_config(text: &[u8], out: Option<&Path>) -> Result<(), Failure> {

@@ -25,6 +25,8 @@ use crate::template::Environment;
 
 /// The address of Consul's own clients' default.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
+/// This machine.
+pub const LOCALHOST: &str = "127.0.0.1";
 /// 3.8's defaults for its own service.
 const TELEMETRY_NAME: &str = "containerpilot";
 const TELEMETRY_PORT: u16 = 9090;
@@ -412,13 +414,14 @@ pub fn catalog(scope: &Scope, field: Field<'_>, environment: &Environment, reade
             raw.is_some() && variable(environment, "CONSUL_HTTP_SSL").as_deref().and_then(go_boolean).unwrap_or(false)
         }
     };
-    let (address, https) = match server_address(written, https, None) {
-        Ok(found) => found,
-        Err(says) => {
-            reader.problem(&inner, address_field, says);
-            (DEFAULT_ADDRESS.to_owned(), https)
+    let server = server_address(written, https, None);
+    if let Err(says) = &server {
+        match address_field.node.and_then(text).filter(|text| !text.is_empty()) {
+            Some(_) => reader.fault(&inner, address_field, says.as_str()),
+            None => reader.fault(&inner, address_field, format!("CONSUL_HTTP_ADDR {says}")),
         }
-    };
+    }
+    let https = server.as_ref().map_or(https, |(_, https)| *https);
     let token = raw.and_then(|raw| token(&inner, raw.token, reader));
     let token_file = raw.and_then(|raw| reader.string(&inner, raw.token_file));
     if let (Some(raw), Some(_), Some(_)) = (raw, &token, &token_file) {
@@ -455,6 +458,7 @@ pub fn catalog(scope: &Scope, field: Field<'_>, environment: &Environment, reade
     {
         reader.problem_with(&tls_scope, cause.to_string());
     }
+    let (address, https) = server.ok()?;
     Some(CatalogSpec::Consul(ConsulSpec { address, https, token, token_file, tls }))
 }
 
@@ -503,38 +507,53 @@ pub fn token(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Str
     token
 }
 
-/// The address without its scheme, with its port, and whether to speak TLS. An address may hold a password, so no
-/// message shows it. Without a `default_port` it is that of the scheme.
+/// The address without its scheme, with its port, and whether to speak TLS. Without a `default_port` it is that of the scheme.
+/// An address with an `@` may hold a password, so that no message shows it.
 pub fn server_address(written: &str, https: bool, default_port: Option<u16>) -> Result<(String, bool), String> {
-    const ACCEPTED: &str = "an address (host:port, http://host:port, https://host:port or unix:///path)";
+    let wrong = |why: &str| {
+        let shown = if written.contains('@') { String::new() } else { format!("`{}` ", shortened(written)) };
+        format!("{shown}is not an address (host:port, http://host:port, https://host:port or unix:///path): {why}")
+    };
     let (rest, https) = match written.split_once("://") {
         None => (written, https),
         Some(("http", rest)) => (rest, false),
         Some(("https", rest)) => (rest, true),
-        Some(("unix", "")) => return Err(format!("`unix://` is not {ACCEPTED}")),
+        Some(("unix", "")) => return Err(wrong("it has no path")),
         Some(("unix", _)) => return Ok((written.to_owned(), false)),
-        Some((scheme, _)) => return Err(format!("`{}://` is not {ACCEPTED}", shortened(scheme))),
+        Some((scheme, _)) => return Err(wrong(&format!("`{}` is not a scheme for it", shortened(scheme)))),
     };
     let rest = rest.trim_end_matches('/');
+    if rest.is_empty() {
+        return Err(wrong("it has no host"));
+    }
     let default_port = default_port.unwrap_or(if https { 443 } else { 80 });
     if rest.parse::<Ipv6Addr>().is_ok() {
         return Ok((format!("[{rest}]:{default_port}"), https));
     }
     let host_end = rest.rfind(']').map_or(0, |at| at + 1);
     let (host, port) = match rest.get(host_end..).and_then(|rest| rest.rfind(':')) {
-        Some(at) => (&rest[..host_end + at], rest[host_end + at + 1..].parse::<u16>().ok()),
+        Some(at) => (&rest[..host_end + at], rest[host_end + at + 1..].parse::<u16>().ok().filter(|port| *port > 0)),
         None => (rest, Some(default_port)),
     };
-    let is_host = match host.strip_prefix('[') {
-        Some(host) => host.strip_suffix(']').is_some_and(|host| host.parse::<Ipv6Addr>().is_ok()),
-        None => {
-            !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control() || "/@:[]?#\\".contains(c))
-        }
-    };
-    match port {
-        Some(port) if is_host && port > 0 => Ok((format!("{host}:{port}"), https)),
-        Some(_) | None => Err(format!("is not {ACCEPTED}")),
+    if !is_host(host) {
+        return Err(wrong("its host is invalid"));
     }
+    let port = port.ok_or_else(|| wrong("its port is not a number from 1 to 65535"))?;
+    // 3.8: without a host it is this machine's, as for all of Go's clients.
+    let host = if host.is_empty() { LOCALHOST } else { host };
+    Ok((format!("{host}:{port}"), https))
+}
+
+/// Whether this can be a host: a name, or an address, in brackets if it has colons. An empty one is this machine.
+pub fn is_host(host: &str) -> bool {
+    if let Some(host) = host.strip_prefix('[') {
+        return host.strip_suffix(']').is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
+    }
+    let is_sign = |c: char| !c.is_whitespace() && !c.is_control() && !"/@:[]?#\\".contains(c);
+    // No name consists of numbers.
+    let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    let is_numeric = !host.is_empty() && host.split('.').all(is_number);
+    host.chars().all(is_sign) && (!is_numeric || host.parse::<Ipv4Addr>().is_ok())
 }
 
 /// How TLS is done. Consul's environment goes before its config.
@@ -605,6 +624,9 @@ mod tests {
             ("[::1]:8500", false, ("[::1]:8500", false)),
             ("http://[::1]", false, ("[::1]:80", false)),
             ("::1", false, ("[::1]:80", false)),
+            (":8500", false, ("127.0.0.1:8500", false)),
+            ("http://:8500", true, ("127.0.0.1:8500", false)),
+            ("https://:8501/", false, ("127.0.0.1:8501", true)),
             ("unix:///run/consul.sock", false, ("unix:///run/consul.sock", false)),
         ] {
             let (address, https) = server_address(written, https, None).unwrap();
@@ -614,9 +636,39 @@ mod tests {
 
     #[test]
     fn other_addresses_are_refused_without_being_shown() {
-        for written in
-            ["ftp://h:1", "h:0", "h:70000", "h:x", ":8500", "user:secret@h:1", "h h:1", "[x]:1", "unix://", "http://"]
-        {
+        for written in [
+            "",
+            "/",
+            ":",
+            ":0",
+            ":70000",
+            "ftp://h:1",
+            "://h:1",
+            "h:0",
+            "h:70000",
+            "h:-1",
+            "h:x",
+            "h:",
+            "h:1:2",
+            "h:1/path",
+            "user:secret@h:1",
+            "h h:1",
+            " h:1",
+            "h:1 ",
+            "h:1\n",
+            "[x]:1",
+            "[::1",
+            "[::1]1",
+            "[::g]:1",
+            "::1]:1",
+            "256.0.0.1:1",
+            "10.0.0:1",
+            "10.0.0.1.:1",
+            "unix://",
+            "http://",
+            "https:///",
+            "http://:",
+        ] {
             let says = server_address(written, false, None).unwrap_err();
             assert!(!says.contains("secret"), "{says}");
         }

@@ -6,6 +6,7 @@ use containerpilot_actors::spec::{CatalogSpec, EtcdApi, EtcdEndpoint, EtcdLogin,
 use super::discovery::{server_address, tls, token};
 use super::lower_v3::item_problem;
 use super::node::Value;
+use super::problem::Problem;
 use super::raw_v3::{Etcd, Field, Tls};
 use super::reader::{Reader, Scope, text};
 
@@ -28,7 +29,7 @@ pub fn catalog(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<C
         reader.problem_with(&scope, "cannot be used, this binary has been built without etcd");
         return None;
     }
-    let problems = reader.problems.len();
+    let (problems, faults) = (reader.problems.len(), reader.faults.len());
     let tls_block = reader.block::<Tls<'_>>(&scope, raw.tls);
     let endpoints = endpoints(&scope, raw.endpoints, tls_block.is_some(), reader);
     let (tls_scope, tls) = match tls_block {
@@ -49,7 +50,7 @@ pub fn catalog(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<C
     {
         reader.problem_with(&tls_scope, cause.to_string());
     }
-    Some(CatalogSpec::Etcd(spec))
+    (reader.faults.len() == faults).then_some(CatalogSpec::Etcd(spec))
 }
 
 /// One text or a list of them. Without a scheme an endpoint speaks TLS if anything is said about TLS.
@@ -67,15 +68,19 @@ fn endpoints(scope: &Scope, field: Field<'_>, https: bool, reader: &mut Reader) 
     };
     let mut endpoints = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        // An address may hold a password: it is not shown.
         let found = match text(item) {
             Some(written) => server_address(&written, https, Some(PORT)),
             None => Err(format!("is {}, not a string", item.kind())),
         };
         match found {
             Ok((address, https)) => endpoints.push(EtcdEndpoint { address, https }),
-            Err(says) if item.id == node.id => reader.problem(scope, field, says),
-            Err(says) => reader.problems.push(item_problem(scope, field, index, item, says)),
+            Err(says) => {
+                let problem = match item.id == node.id {
+                    true => Problem::value(node, scope.path_of(field), says),
+                    false => item_problem(scope, field, index, item, says),
+                };
+                if text(item).is_some() { reader.faults.push(problem) } else { reader.problems.push(problem) }
+            }
         }
     }
     if items.is_empty() {

@@ -3,6 +3,7 @@
 use containerpilot_actors::spec::Exec;
 
 use super::node::{Node, Value};
+use super::shell;
 
 /// What `exec` accepts, for messages.
 const ACCEPTED: &str = "a command line (a string, or a list of the program and its arguments)";
@@ -33,6 +34,16 @@ pub fn parse(node: &Node) -> Result<Exec, String> {
 pub fn joined(exec: &Exec) -> String {
     let words = std::iter::once(&exec.program).chain(&exec.args);
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// What is for a shell in a string, which has none.
+pub fn shell_signs(node: &Node) -> Vec<String> {
+    if let Value::String(text) = &node.value { shell::signs(text) } else { Vec::new() }
+}
+
+/// The list that does with a shell what a string says.
+pub fn with_shell(node: &Node) -> String {
+    if let Value::String(text) = &node.value { shell::list(text) } else { String::new() }
 }
 
 /// Whether quotes are in a string, which its author may think to be those of a shell.

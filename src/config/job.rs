@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use containerpilot_actors::event::{Event, EventCode, JobName, Source};
+use containerpilot_actors::event::{Event, JobName, Source};
 use containerpilot_actors::spec::{
     Backoff, Budget, Exec, HealthSpec, InitialStatus, JobSpec, Last, OnReload, ServiceSpec, StartRule, Stdin,
 };
@@ -14,10 +14,10 @@ use super::exec;
 use super::logging::output;
 use super::lower_v3::{Surroundings, named_scope, service_name};
 use super::node::{Node, Value};
-use super::problem::Problem;
+use super::problem::{Problem, nearest};
 use super::raw_v3::{self, Field, Health, Job, When};
 use super::reader::{Reader, Scope, text, truth, whole_part};
-use super::starts::Start;
+use super::starts::{self, Start};
 
 /// A process takes longer to start.
 pub const SHORTEST: Duration = Duration::from_millis(1);
@@ -36,6 +36,8 @@ pub struct Lowered<'a> {
     pub main: Field<'a>,
     /// Its `metric` as written.
     pub metric: Field<'a>,
+    /// Its `port` as written.
+    pub port: Field<'a>,
     /// What its start is written as.
     pub start: Start<'a>,
     /// What it says that only Consul knows what to do with.
@@ -59,7 +61,7 @@ pub fn lower<'a>(
     };
     let name = name.unwrap_or_default();
     let (start, wait_timeout, delay, written) = start(&scope, raw.when, reader);
-    let health = health(&scope, raw.health, reader);
+    let health = health(&scope, raw.health, port.is_some(), reader);
     let service = service(&scope, &raw, port, &name, health.as_ref(), surroundings, reader);
     let is_on = |field, reader: &mut Reader| reader.boolean(&scope, field);
     let main = is_on(raw.main, reader).unwrap_or(false);
@@ -98,7 +100,11 @@ pub fn lower<'a>(
         service,
     };
     let consuls = [raw.consul, raw.meta, raw.weights, raw.tagged_addresses];
-    Some(Lowered { spec, name: raw.name, main: raw.main, metric: raw.metric, start: written, consuls, scope })
+    if [raw.exec, raw.port, raw.health].iter().all(|field| field.node.is_none()) {
+        reader.doubt_of(&scope, "does nothing: it has neither `exec` nor `port` nor `health`");
+    }
+    let start = Start { health: raw.health, job: scope.clone(), ..written };
+    Some(Lowered { spec, name: raw.name, main: raw.main, metric: raw.metric, port: raw.port, start, consuls, scope })
 }
 
 fn name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
@@ -125,7 +131,14 @@ fn port(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<u16> {
 /// `exec` and its like.
 pub fn command(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Exec> {
     let node = field.node?;
-    if exec::has_quotes(node) {
+    let signs = exec::shell_signs(node);
+    if !signs.is_empty() {
+        let signs: Vec<String> = signs.iter().map(|sign| format!("`{}`", sign.replace('`', "backtick"))).collect();
+        let says =
+            format!("there is no shell for {}, which the program gets as it is; a list names one:", signs.join(", "));
+        let problem = Problem::value(node, scope.path_of(field), says);
+        reader.doubts.push(problem.with_instead(exec::with_shell(node), "[\"sh\", \"-c\", \"...\"]"));
+    } else if exec::has_quotes(node) {
         let says = "a string is split at white space, quotes in it are passed on; a list keeps each argument together: \
                     [\"program\", \"an argument\"]";
         reader.notes.push(Problem::value(node, scope.path_of(field), says));
@@ -181,10 +194,11 @@ fn start<'a>(
         return (interval.map_or(StartRule::Never, StartRule::Interval), None, delay, written);
     }
     let code = match (&once, &each) {
-        (Some(word), _) => reader.word(&scope, raw.once, word, &EventCode::WORDS),
-        (None, Some(word)) => reader.word(&scope, raw.each, word, &EventCode::WORDS),
+        (Some(word), _) => starts::event_code(&scope, raw.once, word, reader),
+        (None, Some(word)) => starts::event_code(&scope, raw.each, word, reader),
         (None, None) => None,
     };
+    let signal = source.as_deref().and_then(starts::other_signal);
     let source = Source::parse(source.as_deref().unwrap_or(""));
     written.has_event = true;
     let rule = match (source, code) {
@@ -194,8 +208,12 @@ fn start<'a>(
         (source, Some(code)) => StartRule::Each(Event::new(code, source)),
         (_, None) => {
             if once.is_none() && each.is_none() {
-                let says = "has no `once`, `each` or `interval`, the job never starts";
-                reader.warning_of(&scope, says);
+                match signal {
+                    Some(says) => reader.warning(&scope, raw.source, format!("{says}, so that the job never starts")),
+                    None => {
+                        reader.warning_of(&scope, "has no `once`, `each` or `interval`, the job never starts");
+                    }
+                }
             }
             StartRule::Never
         }
@@ -242,9 +260,24 @@ pub fn restarts(scope: &Scope, field: Field<'_>, start: &StartRule, has_each: bo
         Value::Null | Value::Bool(_) | Value::Float(_) | Value::List(_) | Value::Object(_) => None,
     };
     budget.unwrap_or_else(|| {
-        reader.refuse(scope, field, ACCEPTED);
+        reader.refuse(scope, field, &format!("{ACCEPTED}{}", restarts_hint(node)));
         Budget::Limited(0)
     })
+}
+
+/// What other supervisors call these.
+fn restarts_hint(node: &Node) -> String {
+    let word = text(node).unwrap_or_default().to_lowercase();
+    let meant = match (&node.value, word.as_str()) {
+        (Value::Bool(true), _) => Some("unlimited"),
+        (Value::Bool(false), _) => Some("never"),
+        (_, "always" | "unless-stopped" | "forever" | "infinite" | "infinity" | "yes" | "on" | "true" | "-1") => {
+            Some("unlimited")
+        }
+        (_, "no" | "none" | "off" | "false") => Some("never"),
+        (_, word) => nearest(word, ["unlimited", "never"]),
+    };
+    meant.map(|word| format!(", perhaps \"{word}\"")).unwrap_or_default()
 }
 
 fn on_reload(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> OnReload {
@@ -300,7 +333,7 @@ fn backoff(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Backo
     }
     Some(Backoff {
         initial: initial.unwrap_or(default.initial.min(max.unwrap_or(default.max))),
-        factor: number(&scope, raw.factor, 1.0, 1e6, "a number of at least 1", reader).unwrap_or(default.factor),
+        factor: number(&scope, raw.factor, 1.0, 1e6, "a number from 1 to 1000000", reader).unwrap_or(default.factor),
         max: max.unwrap_or(default.max.max(initial.unwrap_or(default.initial))),
         jitter: number(&scope, raw.jitter, 0.0, 1.0, "a number from 0 to 1", reader).unwrap_or(default.jitter),
         reset_after: reader.duration(&scope, raw.reset_after, Duration::ZERO).unwrap_or(default.reset_after),
@@ -359,10 +392,11 @@ fn env(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<(OsString, O
     env
 }
 
-fn health(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<HealthSpec> {
+fn health(scope: &Scope, field: Field<'_>, has_port: bool, reader: &mut Reader) -> Option<HealthSpec> {
     let (scope, raw) = reader.block::<Health<'_>>(scope, field)?;
     let interval = reader.seconds(&scope, raw.interval);
     let ttl = reader.seconds(&scope, raw.ttl);
+    lapse(&scope, raw.ttl, [ttl, interval], "interval", has_port, reader);
     let failures = reader.count(&scope, raw.failures, "a number of failures, at least 1");
     let exec = command(&scope, raw.exec, reader);
     let timeout = reader.duration(&scope, raw.timeout, Duration::ZERO).or(interval);
@@ -377,6 +411,28 @@ fn health(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Health
         failures,
         output,
     })
+}
+
+/// Tells of a `ttl` that is over before the next heartbeat. Without a service nobody looks at it.
+pub fn lapse(
+    scope: &Scope,
+    field: Field<'_>,
+    [ttl, interval]: [Option<Duration>; 2],
+    pace: &str,
+    is_service: bool,
+    reader: &mut Reader,
+) {
+    let Some((ttl, interval)) = ttl.zip(interval).filter(|(ttl, interval)| ttl <= interval) else { return };
+    let says = format!(
+        "`{}` is not above `{pace}`, which is {}: the service lapses between two checks that pass",
+        ttl.as_secs(),
+        interval.as_secs()
+    );
+    if is_service {
+        reader.doubt(scope, field, says);
+    } else if let Some(node) = field.node {
+        reader.notes.push(Problem::value(node, scope.path_of(field), says));
+    }
 }
 
 fn service(

@@ -16,18 +16,24 @@ use containerpilot_actors::spec::{
 
 use super::discovery;
 use super::exec;
-use super::job::{APP_PID, SHORTEST, command, pid_variable, restarts};
+use super::job::{APP_PID, SHORTEST, command, lapse, pid_variable, restarts};
 use super::logging::logging;
-use super::lower_v3::{Catalogs, Surroundings, catalog, control, looked_up_name, named_scope, stop_timeout};
+use super::lower_v3::{
+    Catalogs, NO_CATALOG, Surroundings, catalog, control, looked_up_name, named_scope, stop_timeout,
+};
 use super::node::{Node, Value};
+use super::positions::position;
 use super::raw_v2::{Backend, Config, Coprocess, Sensor, Service, Task, Telemetry};
 use super::raw_v3::Field;
 use super::reader::{Reader, Scope};
+use super::says_empty;
 use super::zookeeper;
-use crate::template::{self, Environment};
+use crate::template::{self, Environment, Rendered};
 
 /// The name of the main application's job: none that a service is likely to have, even after a reload.
 const MAIN: &str = "main application";
+/// What messages call the words behind the flags.
+const COMMAND_LINE: &str = "command line";
 /// 2.7's status of whatever cannot be started.
 const NOT_STARTED: u8 = 127;
 
@@ -37,6 +43,13 @@ pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, 
     let scope = Scope::new("", root);
     let config: Config<'_> = reader.read(&scope, root)?;
     let catalogs = Catalogs { consul: config.consul, etcd: config.etcd, zookeeper: config.zookeeper };
+    if !catalogs.are_written() {
+        for field in [config.services, config.backends] {
+            if !reader.list(&scope, field).is_empty() {
+                reader.doubt(&scope, field, format!("{NO_CATALOG} for these"));
+            }
+        }
+    }
     let mut catalog = catalog(&scope, catalogs, surroundings.environment, reader);
     let mut jobs = Jobs::default();
     services(&scope, config.services, surroundings, catalog.as_ref(), &mut jobs, reader);
@@ -76,6 +89,9 @@ pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, 
         logging: logging_v2(&scope, config.logging, reader),
         ..Spec::default()
     };
+    if command.is_empty() && spec.jobs.is_empty() {
+        reader.doubt_of(&scope, "there is nothing to run: no command, no services, tasks, coprocesses or sensors");
+    }
     let exec = main_command(command, &spec, surroundings.environment, reader);
     spec.jobs.push(JobSpec { not_started: Some(NOT_STARTED), ..main_job(main, exec) });
     // 2.7: what a command leaves behind when it ends by itself goes on.
@@ -118,14 +134,23 @@ fn main_command(command: &[OsString], spec: &Spec, environment: &Environment, re
     let addresses = spec.address_variables().into_iter().map(|(name, value)| (bytes(name), bytes(value)));
     let given = environment.iter().map(|(name, value)| (name.to_vec(), value.to_vec()));
     let environment: Environment = addresses.chain(given).collect();
-    let rendered: Result<Vec<OsString>, _> = command
-        .iter()
-        .map(|word| template::render("command line", word.as_bytes(), &environment).map(OsString::from_vec))
-        .collect();
-    let words = rendered.unwrap_or_else(|cause| {
-        reader.errors.push(format!("{cause}; the command line is used as it is written"));
-        command.to_vec()
-    });
+    let rendered: Result<Vec<Rendered>, _> =
+        command.iter().map(|word| template::render_traced(COMMAND_LINE, word.as_bytes(), &environment)).collect();
+    let words = match rendered {
+        Ok(rendered) => {
+            for (word, unset) in
+                command.iter().zip(&rendered).flat_map(|(word, text)| text.unset.iter().map(move |unset| (word, unset)))
+            {
+                let place = position(&word.to_string_lossy(), unset.at);
+                reader.remarks.push(format!("{COMMAND_LINE}:{place}: {}", says_empty(unset)));
+            }
+            rendered.into_iter().map(|rendered| OsString::from_vec(rendered.text)).collect()
+        }
+        Err(cause) => {
+            reader.errors.push(format!("{cause}; the command line is used as it is written"));
+            command.to_vec()
+        }
+    };
     exec_of(words)
 }
 
@@ -275,6 +300,7 @@ fn services(
             reader.refuse(&scope, raw.port, PORT);
         }
         let (poll, ttl) = (reader.seconds(&scope, raw.poll), reader.seconds(&scope, raw.ttl));
+        lapse(&scope, raw.ttl, [ttl, poll], "poll", true, reader);
         let timeout = reader.limit(&scope, raw.timeout);
         let exec = command(&scope, raw.health, reader);
         let tags = reader.one_or_more(&scope, raw.tags);
@@ -290,7 +316,7 @@ fn services(
         if first < index {
             let says =
                 format!("`{name}` is the name of services[{first}] too: both are checked, and this one is registered");
-            reader.warning(&unnamed, raw.name, says);
+            reader.doubt(&unnamed, raw.name, says);
         }
         let id = discovery::service_id(&name, surroundings.host);
         let output = logged(&[("process", "health"), ("serviceName", &name), ("serviceID", &id)]);

@@ -26,6 +26,9 @@ use crate::template::Environment;
 /// 3.8's control socket.
 const DEFAULT_SOCKET: &str = "/var/run/containerpilot.socket";
 
+/// What is said of services and watches without a catalog.
+pub const NO_CATALOG: &str = "there is no catalog (`consul`, `etcd` or `zookeeper`)";
+
 /// What lowering knows beside the config.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
@@ -40,10 +43,19 @@ pub fn lower(root: &Node, surroundings: Surroundings<'_>, reader: &mut Reader) -
     let scope = Scope::new("", root);
     let config: Config<'_> = reader.read(&scope, root)?;
     let catalogs = Catalogs { consul: config.consul, etcd: config.etcd, zookeeper: config.zookeeper };
+    let has_catalog = catalogs.are_written();
     let mut catalog = catalog(&scope, catalogs, surroundings.environment, reader);
-    let Jobs { mut jobs, starts, metrics: metric_fields } =
+    let Jobs { mut jobs, starts, metrics: metric_fields, ports } =
         jobs(&scope, config.jobs, surroundings, catalog.as_ref(), reader);
     let watches = watches(&scope, config.watches, catalog.as_ref(), reader);
+    if !has_catalog {
+        for (job, (scope, port)) in jobs.iter().zip(&ports).filter(|(job, _)| job.service.is_some()) {
+            reader.doubt(scope, *port, format!("{NO_CATALOG} where `{}` could be registered", job.name));
+        }
+        if !watches.is_empty() {
+            reader.doubt(&scope, config.watches, format!("{NO_CATALOG} where these could be looked up"));
+        }
+    }
     let telemetry = discovery::telemetry(&scope, config.telemetry, surroundings, reader);
     known_metrics(&jobs, &metric_fields, telemetry.as_ref(), reader);
     let services = jobs.iter().filter_map(|job| job.service.as_ref());
@@ -73,6 +85,13 @@ pub struct Catalogs<'a> {
     pub etcd: Field<'a>,
     /// `zookeeper`
     pub zookeeper: Field<'a>,
+}
+
+impl Catalogs<'_> {
+    /// Whether there is one, be it right or wrong.
+    pub fn are_written(&self) -> bool {
+        [self.consul, self.etcd, self.zookeeper].iter().any(|catalog| catalog.node.is_some())
+    }
 }
 
 /// The one catalog, if there is one.
@@ -132,6 +151,7 @@ struct Jobs<'a> {
     jobs: Vec<JobSpec>,
     starts: Vec<starts::Start<'a>>,
     metrics: Vec<(Scope, Field<'a>)>,
+    ports: Vec<(Scope, Field<'a>)>,
 }
 
 fn jobs<'a>(
@@ -142,10 +162,14 @@ fn jobs<'a>(
     reader: &mut Reader,
 ) -> Jobs<'a> {
     let mut jobs: Vec<JobSpec> = Vec::new();
-    let (mut starts, mut metrics) = (Vec::new(), Vec::new());
+    let (mut starts, mut metrics, mut ports) = (Vec::new(), Vec::new(), Vec::new());
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut main: Option<String> = None;
-    for (index, node) in reader.list(scope, field) {
+    let items = reader.list(scope, field);
+    if items.is_empty() {
+        reader.doubt(scope, field, "there are no jobs, so that nothing is run");
+    }
+    for (index, node) in items {
         let Some(lowered) = job::lower(index, node, surroundings, reader) else { continue };
         let name = lowered.spec.name.as_str().to_owned();
         if !name.is_empty()
@@ -153,7 +177,7 @@ fn jobs<'a>(
         {
             // 3.8 takes both, and mixes up their events. Both run.
             let says = format!("`{name}` is the name of jobs[{first}] too: both run, and share their events");
-            reader.warning(&Scope::new(format!("jobs[{index}]"), node), lowered.name, says);
+            reader.doubt(&Scope::new(format!("jobs[{index}]"), node), lowered.name, says);
         }
         if lowered.spec.main {
             match &main {
@@ -167,10 +191,11 @@ fn jobs<'a>(
         discovery::consuls_alone(&lowered.scope, &lowered.consuls, catalog, reader);
         jobs.push(lowered.spec);
         starts.push(lowered.start);
+        ports.push((lowered.scope.clone(), lowered.port));
         metrics.push((lowered.scope, lowered.metric));
     }
     name_twins(&mut jobs);
-    Jobs { jobs, starts, metrics }
+    Jobs { jobs, starts, metrics, ports }
 }
 
 /// The later one of two jobs of one name is called `NAME#2`; one that is really called so keeps its name.
@@ -241,7 +266,7 @@ pub fn named_scope(kind: &str, unnamed: &Scope, node: &Node) -> Scope {
 
 /// A name that a catalog can hold; it must be there.
 pub fn service_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
-    const ACCEPTED: &str = "a service's name (a lower-case letter, then letters, digits and hyphens)";
+    const ACCEPTED: &str = "a service's name (a lower-case letter, then one or more letters, digits and hyphens)";
     let Some(name) = reader.string(scope, field) else {
         reader.problem(scope, field, format!("is blank, it must be {ACCEPTED}"));
         return None;
@@ -257,7 +282,8 @@ pub fn service_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Opt
 pub fn looked_up_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<String> {
     let name = reader.string(scope, field)?;
     if !is_service_name(&name) {
-        let says = "is an unusual name for a service (a lower-case letter, then letters, digits and hyphens)";
+        let says =
+            "is an unusual name for a service (a lower-case letter, then one or more letters, digits and hyphens)";
         reader.warning(scope, field, says);
     }
     Some(name)

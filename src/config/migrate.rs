@@ -22,6 +22,7 @@ use super::raw_v3::{Field, Logging};
 use super::reader::{Reader, Scope};
 use super::unrendered::{Actions, Guard, PRIVATE, Unrendered, is_private};
 use super::writer::{Doc, Part, write};
+use super::written::Written;
 use super::{ConfigError, Source, Version, problem};
 use crate::template::{self, Environment};
 use draft::Draft;
@@ -51,7 +52,8 @@ pub fn migrate(source: &Source, command: &[OsString], host: &Host) -> Result<Mig
     if let Some(refused) = migration.refused {
         return Err(refused);
     }
-    let notes = problem::tell(&migration.reader.warnings, &name, &text);
+    let doubtful = migration.reader.warnings.iter().chain(&migration.reader.doubts);
+    let notes = problem::tell(doubtful, &Written::plain(&name, &text));
     let misplaced = RefCell::new(None);
     let text = write(&migration.head, &actions.layout.head(), &config, |text| {
         if let Some(written) = actions.misplaced(text) {
@@ -91,6 +93,7 @@ fn check(
     for config in configs {
         super::lower(&config, version, command, Surroundings { environment: &environment, host }, &mut reader);
         problems.append(&mut reader.problems);
+        problems.append(&mut reader.faults);
     }
     let mut told: Vec<Problem> = Vec::new();
     for problem in problems {
@@ -99,7 +102,7 @@ fn check(
             told.push(problem);
         }
     }
-    if told.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problem::tell(&told, name, text))) }
+    if told.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problem::tell(&told, &Written::plain(name, text)))) }
 }
 
 /// The main application's command line.

@@ -20,11 +20,15 @@ mod problem;
 mod raw_v2;
 mod raw_v3;
 mod reader;
+mod shell;
 mod starts;
+mod syntax;
 #[cfg(test)]
 mod tests;
+mod twice;
 mod unrendered;
 mod writer;
+mod written;
 mod zookeeper;
 
 use std::borrow::Cow;
@@ -38,19 +42,17 @@ use std::path::{Path, PathBuf};
 use containerpilot_actors::addresses::Host;
 use containerpilot_actors::spec::Spec;
 
-use crate::template::{self, Environment, TemplateError};
+use crate::template::{self, Environment, TemplateError, Unset};
 use lower_v3::Surroundings;
 use node::Node;
-use positions::Position;
 use reader::Reader;
+use written::Written;
 
 pub use discovery::pick_address;
 pub use lower_v2::only_command;
 pub use migrate::{Migrated, migrate};
+pub use problem::Finding;
 pub use reader::go_boolean;
-
-/// A config has six levels; whoever has more than these has made a mistake, or wants our stack to overflow.
-const DEEPEST: usize = 100;
 
 /// The largest config that is read. Real ones have some kilobytes; `/dev/zero` has no end.
 const MOST_TEXT: usize = 16 << 20;
@@ -113,8 +115,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 pub struct Loaded {
     /// What to start from.
     pub spec: Spec,
-    /// What `-validate` speaks of although nothing is wrong with it.
-    pub notes: Vec<String>,
+    /// What `-validate` says of it.
+    pub findings: Vec<Finding>,
     /// Which language it was written in.
     pub version: Version,
 }
@@ -191,35 +193,75 @@ pub fn load(
     environment: &Environment,
     host: &Host,
 ) -> Result<Loaded, ConfigError> {
-    let rendered = render(source, environment)?;
-    // 3.8 takes bytes that are no UTF-8, too: in a comment they do no harm.
-    let text = String::from_utf8_lossy(&rendered);
-    parse(&source.name(), &text, command, spoken, Surroundings { environment, host })
+    let (name, text) = (source.name(), source.text()?);
+    let mut rendered = template::render_traced(&name, &text, environment)?;
+    let unset = std::mem::take(&mut rendered.unset);
+    let written = Written::rendered(&name, text, rendered);
+    parse(&written, &unset, command, spoken, Surroundings { environment, host })
 }
 
 fn parse(
-    name: &str,
-    text: &str,
+    written: &Written<'_>,
+    unset: &[Unset],
     command: &[OsString],
     spoken: Option<Version>,
     surroundings: Surroundings<'_>,
 ) -> Result<Loaded, ConfigError> {
-    let root = parse_json5(name, text)?;
+    let root = syntax::parse(written)?;
     let mut reader = Reader::default();
+    let unset: Vec<problem::Problem> = unset.iter().map(is_empty).collect();
+    reader.doubts.extend(unset.iter().cloned());
+    reader.doubts.extend(twice::find(&root));
     let version = Version::of(&root, spoken.unwrap_or(Version::usual(command)), &mut reader);
     if spoken.is_some_and(|spoken| spoken != version) {
         let says = format!("is written for version {version} now, which takes a new start of containerpilot");
         reader.problem_with(&reader::Scope::new("", &root), says);
     }
     let spec = lower(&root, version, command, surroundings, &mut reader);
-    let told = |problems: &[problem::Problem]| problem::tell(problems, name, text);
-    match spec {
-        Some(spec) if reader.problems.is_empty() => {
-            let spec = Spec { warnings: told(&reader.warnings), errors: reader.errors, ..spec };
-            Ok(Loaded { spec, notes: told(&reader.notes), version })
-        }
-        Some(_) | None => Err(ConfigError::Invalid(told(&reader.problems))),
+    if spoken.is_some() {
+        // What runs is better than what cannot work.
+        reader.problems.append(&mut reader.faults);
     }
+    match spec {
+        Some(spec) if reader.problems.is_empty() => Ok(found(spec, version, reader, written)),
+        // What is wrong may be wrong for want of a variable. Other doubts mean little beside problems.
+        Some(_) | None => {
+            let problems = reader.problems.iter().map(|problem| (problem, false));
+            let findings = problem::find(problems.chain(unset.iter().map(|doubt| (doubt, true))), written);
+            Err(ConfigError::Invalid(findings.into_iter().map(|finding| finding.says).collect()))
+        }
+    }
+}
+
+/// A doubt about a variable that is not set.
+fn is_empty(unset: &Unset) -> problem::Problem {
+    problem::Problem::in_file(unset.at, says_empty(unset))
+}
+
+/// What is said of a variable that is not set.
+fn says_empty(Unset { name, .. }: &Unset) -> String {
+    let name = node::shortened(name);
+    format!(
+        "`{name}` is not set, so that this is empty; `default` gives it a value, `required \"{name}\"` makes it an error"
+    )
+}
+
+/// A config that can be used, and what there is to say of it.
+fn found(spec: Spec, version: Version, reader: Reader, written: &Written<'_>) -> Loaded {
+    let Reader { faults, warnings, doubts, notes, errors, remarks, .. } = reader;
+    let serious = faults.iter().chain(&warnings).map(|problem| (problem, false));
+    let doubtful = doubts.iter().chain(&notes).map(|problem| (problem, true));
+    let mut findings = problem::find(serious.chain(doubtful), written);
+    findings.extend(errors.iter().map(|says| Finding { says: says.clone(), is_warning: false }));
+    findings.extend(remarks.iter().map(|says| Finding { says: says.clone(), is_warning: true }));
+    let mut all_errors = errors;
+    if !faults.is_empty() {
+        let says = problem::tell(&faults, written).join("; ");
+        all_errors.push(format!("{says}; everything runs without a catalog"));
+    }
+    let mut all_warnings = problem::tell(warnings.iter().chain(&doubts), written);
+    all_warnings.extend(remarks);
+    Loaded { spec: Spec { warnings: all_warnings, errors: all_errors, ..spec }, findings, version }
 }
 
 fn lower(
@@ -303,58 +345,5 @@ fn entries(node: &Node) -> &[(String, Node)] {
         | node::Value::Float(_)
         | node::Value::String(_)
         | node::Value::List(_) => &[],
-    }
-}
-
-fn parse_json5(name: &str, text: &str) -> Result<Node, ConfigError> {
-    let error = |Position { line, column }: Position, says: String| ConfigError::Syntax {
-        path: name.to_owned(),
-        line,
-        column,
-        says,
-    };
-    if let Some(offset) = positions::nested_deeper_than(text, DEEPEST) {
-        return Err(error(
-            positions::position(text, offset),
-            format!("objects and lists are nested deeper than {DEEPEST} levels"),
-        ));
-    }
-    let root: Node = json5::from_str(text).map_err(|cause| {
-        let position = match cause.position() {
-            // Of what ends too early, the parser tells the place only where a bracket is not closed.
-            Some(json5::Position { line, column }) if !ends_within_a_value(&cause) => {
-                Position { line: line + 1, column: column + 1 }
-            }
-            Some(_) | None => positions::position(text, text.len()),
-        };
-        error(position, syntax_message(&cause))
-    })?;
-    Ok(root.numbered())
-}
-
-/// Whether the text ends, but not just for want of a closing bracket.
-fn ends_within_a_value(cause: &json5::Error) -> bool {
-    use json5::ErrorCode::{EofParsingArray, EofParsingObject};
-    let code = cause.code();
-    code.is_some_and(|code| !matches!(code, EofParsingArray | EofParsingObject) && eof(&code.to_string()).is_some())
-}
-
-/// What a text ends within, if that is what the parser says.
-fn eof(says: &str) -> Option<&str> {
-    says.strip_prefix("EOF parsing ")
-}
-
-/// What the parser says, without the place.
-fn syntax_message(cause: &json5::Error) -> String {
-    let says = match cause.code() {
-        Some(code) => code.to_string(),
-        None => cause.to_string().split(" at line ").next().unwrap_or("not JSON5").to_owned(),
-    };
-    match eof(&says) {
-        Some("object") => "this `{` has no `}`".to_owned(),
-        Some("array") => "this `[` has no `]`".to_owned(),
-        Some("value") => "the file ends where a value should be".to_owned(),
-        Some(what) => format!("the file ends within: {what}"),
-        None => says,
     }
 }

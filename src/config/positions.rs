@@ -1,7 +1,11 @@
-//! Where each value of a config stands in its text, and how deeply the text is nested.
+//! Where each value of a config stands in its text as parsed, and which brackets are open where.
 //!
 //! The parser tells the place of a syntax error only. This looks at the text once more, just closely enough to find
-//! where keys and values begin; what it makes of a text that is no JSON5 does not matter.
+//! where keys and values begin; what it makes of a text that is no JSON5 does not matter. Where the same place is in the
+//! file as written, is for `written`.
+
+use std::fmt;
+use std::ops::Range;
 
 /// A line and a column, in characters, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,48 +16,109 @@ pub struct Position {
     pub column: usize,
 }
 
-/// Where every value of a text stands.
-#[derive(Debug)]
-pub struct Positions<'a> {
-    text: &'a str,
-    /// By the number of the value (`Node::id`): the offsets of its key, or of itself in a list, and of itself.
-    places: Vec<(usize, usize)>,
-    /// The offset of the first character of each line.
-    lines: Vec<usize>,
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
 }
 
-impl<'a> Positions<'a> {
+/// Where every value of a text stands, by its number (`Node::id`).
+#[derive(Debug)]
+pub struct Places<'a> {
+    text: &'a str,
+    /// The offsets of its key, or of itself in a list, and of itself.
+    places: Vec<(usize, usize)>,
+}
+
+impl<'a> Places<'a> {
     /// Finds the values of a text that the parser has accepted.
     pub fn of(text: &'a str) -> Self {
-        Self { text, places: places(text), lines: lines(text) }
+        Self { text, places: places(text) }
     }
 
-    /// Where the key of a value begins; of a list's item, the value.
-    pub fn of_key(&self, id: usize) -> Option<Position> {
-        self.places.get(id).map(|(key, _)| self.at(*key))
+    /// The offset where the key of a value begins; of a list's item, the value.
+    pub fn of_key(&self, id: usize) -> Option<usize> {
+        self.places.get(id).map(|(key, _)| *key)
     }
 
-    /// Where each value begins, in bytes, by its number.
+    /// The offset where each value begins, by its number.
     pub fn value_offsets(&self) -> Vec<usize> {
         self.places.iter().map(|(_, value)| *value).collect()
     }
 
-    /// Where a value begins.
-    pub fn of_value(&self, id: usize) -> Option<Position> {
-        self.places.get(id).map(|(_, value)| self.at(*value))
+    /// The offset where a value begins.
+    pub fn of_value(&self, id: usize) -> Option<usize> {
+        self.places.get(id).map(|(_, value)| *value)
     }
 
-    fn at(&self, offset: usize) -> Position {
-        let line = self.lines.partition_point(|start| *start <= offset);
-        let start = self.lines.get(line.wrapping_sub(1)).copied().unwrap_or(0);
-        let column = self.text.get(start..offset).map_or(0, |before| before.chars().count());
-        Position { line: line.max(1), column: column + 1 }
+    /// The offset where a value ends, if it is a string.
+    pub fn end_of_string(&self, id: usize) -> Option<usize> {
+        let start = self.of_value(id)?;
+        let quote = self.text.get(start..)?.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        let mut tokens = Tokens { text: self.text, next: start };
+        tokens.skip_string(quote);
+        Some(tokens.next)
     }
 }
 
 /// The position of an offset in a text.
 pub fn position(text: &str, offset: usize) -> Position {
-    Positions { text, places: Vec::new(), lines: lines(text) }.at(offset)
+    let lines = lines(text.as_bytes());
+    position_in(text.as_bytes(), &lines, offset)
+}
+
+/// The position of an offset in a text with these lines.
+pub fn position_in(text: &[u8], lines: &[usize], offset: usize) -> Position {
+    let line = lines.partition_point(|start| *start <= offset);
+    let start = lines.get(line.wrapping_sub(1)).copied().unwrap_or(0);
+    let column = text.get(start..offset).map_or(0, |before| String::from_utf8_lossy(before).chars().count());
+    Position { line: line.max(1), column: column + 1 }
+}
+
+/// The offset of a position of the parser's, which counts lines and columns from 0.
+pub fn offset(text: &str, line: usize, column: usize) -> usize {
+    let start = lines(text.as_bytes()).get(line).copied().unwrap_or(text.len());
+    let line = text.get(start..).unwrap_or("");
+    start + line.char_indices().nth(column).map_or(line.len(), |(at, _)| at)
+}
+
+/// The brackets that are open at an offset of a text, the innermost last: which, and where each was opened.
+pub fn open_at(text: &str, offset: usize) -> Vec<(char, usize)> {
+    let mut open = Vec::new();
+    for token in (Tokens { text: text.get(..offset).unwrap_or(text), next: 0 }) {
+        match token {
+            Token::Open(at, is_object) => open.push((if is_object { '{' } else { '[' }, at)),
+            Token::Close => {
+                open.pop();
+            }
+            Token::Colon | Token::Comma | Token::Text(_) => {}
+        }
+    }
+    open
+}
+
+/// The offset of the first thing in a text that is neither space nor comment, or its end.
+pub fn first(text: &str) -> usize {
+    let mut tokens = Tokens { text, next: 0 };
+    match tokens.next() {
+        Some(Token::Open(at, _) | Token::Text(at)) => at,
+        Some(Token::Close | Token::Colon | Token::Comma) => tokens.next.saturating_sub(1),
+        None => text.len(),
+    }
+}
+
+/// The strings of a text, quotes included.
+pub fn strings(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut tokens = Tokens { text, next: 0 };
+    std::iter::from_fn(move || {
+        loop {
+            if let Token::Text(at) = tokens.next()?
+                && text[at..].starts_with(['"', '\''])
+            {
+                return Some(at..tokens.next);
+            }
+        }
+    })
 }
 
 /// The offset of the first bracket that opens more than `limit` levels, if any.
@@ -74,18 +139,17 @@ pub fn nested_deeper_than(text: &str, limit: usize) -> Option<usize> {
     None
 }
 
-/// The lines that JSON5 counts: also ended by U+2028 and U+2029.
-fn lines(text: &str) -> Vec<usize> {
+/// Where the lines that JSON5 counts begin: they are also ended by U+2028 and U+2029.
+pub fn lines(text: &[u8]) -> Vec<usize> {
     let mut lines = vec![0];
-    for (offset, c) in text.char_indices() {
-        let ends = match c {
-            '\n' | '\u{2028}' | '\u{2029}' => true,
-            '\r' => text.as_bytes().get(offset + 1) != Some(&b'\n'),
-            _ => false,
+    for (offset, byte) in text.iter().enumerate() {
+        let width = match (byte, text.get(offset + 1..)) {
+            (b'\n', _) => 1,
+            (b'\r', after) if after.and_then(|after| after.first()) != Some(&b'\n') => 1,
+            (0xe2, Some([0x80, 0xa8 | 0xa9, ..])) => 3,
+            _ => continue,
         };
-        if ends {
-            lines.push(offset + c.len_utf8());
-        }
+        lines.push(offset + width);
     }
     lines
 }
@@ -230,9 +294,12 @@ mod tests {
     #[test]
     fn every_value_and_its_key_are_found() {
         let text = "// a { comment\n{ a: 1, 'b }': [ 'x', /* [ */ {c: null,} ],\n  \"d\\\"\": -2.5 } ";
-        let positions = Positions::of(text);
+        let places = Places::of(text);
         let at = |line, column| Some(Position { line, column });
-        let found: Vec<_> = (0..7).map(|id| (positions.of_key(id), positions.of_value(id))).collect();
+        let found: Vec<_> = (0..7)
+            .map(|id| (places.of_key(id), places.of_value(id)))
+            .map(|(key, value)| (key.map(|at| position(text, at)), value.map(|at| position(text, at))))
+            .collect();
         assert_eq!(found[0], (at(2, 1), at(2, 1)));
         assert_eq!(found[1], (at(2, 3), at(2, 6)));
         assert_eq!(found[2], (at(2, 9), at(2, 16)));
@@ -240,15 +307,21 @@ mod tests {
         assert_eq!(found[4], (at(2, 31), at(2, 31)));
         assert_eq!(found[5], (at(2, 32), at(2, 35)));
         assert_eq!(found[6], (at(3, 3), at(3, 10)));
-        assert_eq!(positions.of_value(7), None);
+        assert_eq!(places.of_value(7), None);
     }
 
     #[test]
     fn columns_count_characters_and_lines_every_ending() {
-        let positions = Positions::of("[\r\n'é日🚀', 1,\r2,\u{2028}3]");
-        assert_eq!(positions.of_value(2), Some(Position { line: 2, column: 8 }));
-        assert_eq!(positions.of_value(3), Some(Position { line: 3, column: 1 }));
-        assert_eq!(positions.of_value(4), Some(Position { line: 4, column: 1 }));
+        let text = "[\r\n'é日🚀', 1,\r2,\u{2028}3]";
+        let places = Places::of(text);
+        let at = |id| position(text, places.of_value(id).unwrap());
+        assert_eq!(at(2), Position { line: 2, column: 8 });
+        assert_eq!(at(3), Position { line: 3, column: 1 });
+        assert_eq!(at(4), Position { line: 4, column: 1 });
+        for id in 0..5 {
+            let (at, place) = (at(id), places.of_value(id).unwrap());
+            assert_eq!(offset(text, at.line - 1, at.column - 1), place);
+        }
     }
 
     #[test]
@@ -269,8 +342,8 @@ mod tests {
                 Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::String(_) => node.id,
             }
         }
-        let positions = Positions::of(text);
-        assert!(positions.of_value(last(&node)).is_some());
-        assert_eq!(positions.of_value(last(&node) + 1), None);
+        let places = Places::of(text);
+        assert!(places.of_value(last(&node)).is_some());
+        assert_eq!(places.of_value(last(&node) + 1), None);
     }
 }

@@ -5,10 +5,13 @@ use std::fmt;
 pub use containerpilot_actors::nearest::nearest;
 
 use super::node::Node;
-use super::positions::{Position, Positions};
+use super::positions::{Places, Position};
+use super::written::Written;
 
 /// More than these would help nobody.
 const TOLD: usize = 100;
+/// What to write instead is shown up to so many characters.
+const LONGEST_INSTEAD: usize = 400;
 
 /// Something wrong, or worth a word, at one field.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,15 +21,30 @@ pub struct Problem {
     path: String,
     /// What is wrong, with the value where it is no secret.
     says: String,
+    /// What is told with it.
+    with: Option<With>,
     /// Whether it may be right elsewhere: with other files or network interfaces.
     of_machine: bool,
+}
+
+/// What can be told only when the places are known.
+#[derive(Clone, Debug, PartialEq)]
+enum With {
+    /// The position of the key of the value with this number.
+    Key(usize),
+    /// What to write instead, and what to show where the template has put in a part of the value, which may be a secret.
+    Instead { whole: String, masked: &'static str },
 }
 
 /// What a problem points at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
+    /// The key of the value with this number.
     Key(usize),
+    /// The value with this number.
     Value(usize),
+    /// A place of the file, in bytes.
+    File(usize),
 }
 
 impl Problem {
@@ -37,17 +55,32 @@ impl Problem {
 
     /// A problem with the value of this number.
     pub fn at_value(id: usize, path: impl Into<String>, says: impl Into<String>) -> Self {
-        Self { place: Place::Value(id), path: path.into(), says: says.into(), of_machine: false }
+        Self { place: Place::Value(id), path: path.into(), says: says.into(), with: None, of_machine: false }
     }
 
     /// A problem with the key of a value.
     pub fn key(node: &Node, path: impl Into<String>, says: impl Into<String>) -> Self {
-        Self { place: Place::Key(node.id), path: path.into(), says: says.into(), of_machine: false }
+        Self { place: Place::Key(node.id), path: path.into(), says: says.into(), with: None, of_machine: false }
+    }
+
+    /// A problem at a place of the file as written, in bytes.
+    pub fn in_file(at: usize, says: impl Into<String>) -> Self {
+        Self { place: Place::File(at), path: String::new(), says: says.into(), with: None, of_machine: false }
     }
 
     /// The same as a problem of this machine rather than of the config.
     pub fn of_machine(self) -> Self {
         Self { of_machine: true, ..self }
+    }
+
+    /// The same, which ends with the position of the key of the value with this number.
+    pub fn with_key(self, id: usize) -> Self {
+        Self { with: Some(With::Key(id)), ..self }
+    }
+
+    /// The same, which ends with what to write instead; `masked` says it without the value.
+    pub fn with_instead(self, whole: String, masked: &'static str) -> Self {
+        Self { with: Some(With::Instead { whole, masked }), ..self }
     }
 
     /// Whether it is one of this machine.
@@ -59,33 +92,82 @@ impl Problem {
     pub fn value_id(&self) -> Option<usize> {
         match self.place {
             Place::Value(id) => Some(id),
-            Place::Key(_) => None,
+            Place::Key(_) | Place::File(_) => None,
         }
     }
 
-    /// The problem as a message; `file` as the user named it.
-    fn told(&self, file: &str, positions: &Positions<'_>) -> Told {
-        let position = match self.place {
-            Place::Key(id) => positions.of_key(id),
-            Place::Value(id) => positions.of_value(id),
-        };
-        Told { file: file.to_owned(), position, path: self.path.clone(), says: self.says.clone() }
+    /// The place in the file that it points at, in bytes.
+    fn origin(&self, written: &Written<'_>, places: &Places<'_>) -> Option<usize> {
+        match self.place {
+            Place::Key(id) => places.of_key(id).map(|at| written.origin(at)),
+            Place::Value(id) => places.of_value(id).map(|at| written.origin(at)),
+            Place::File(at) => Some(at),
+        }
+    }
+
+    /// What is told at the end.
+    fn rest(&self, written: &Written<'_>, places: &Places<'_>) -> String {
+        match &self.with {
+            None => String::new(),
+            Some(With::Key(id)) => {
+                places.of_key(*id).map(|at| format!(" {}", written.position(at))).unwrap_or_default()
+            }
+            Some(With::Instead { whole, masked }) => {
+                let ends = self.value_id().and_then(|id| places.of_value(id).zip(places.end_of_string(id)));
+                let is_made = ends.is_some_and(|(start, end)| written.any_made(start, end));
+                let is_shown = !is_made && whole.chars().count() <= LONGEST_INSTEAD;
+                format!(" {}", if is_shown { whole.as_str() } else { masked })
+            }
+        }
     }
 }
 
-/// The messages for problems, in the order of the text.
-pub fn tell(problems: &[Problem], file: &str, text: &str) -> Vec<String> {
-    if problems.is_empty() {
+/// What `-validate` says of a config that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The message.
+    pub says: String,
+    /// Whether it is no more than a warning.
+    pub is_warning: bool,
+}
+
+/// The messages for problems, in the order of the file.
+pub fn tell<'p>(problems: impl IntoIterator<Item = &'p Problem>, written: &Written<'_>) -> Vec<String> {
+    let findings = find(problems.into_iter().map(|problem| (problem, false)), written);
+    findings.into_iter().map(|finding| finding.says).collect()
+}
+
+/// The findings for problems, each with whether it is no more than a warning, in the order of the file.
+pub fn find<'p>(problems: impl IntoIterator<Item = (&'p Problem, bool)>, written: &Written<'_>) -> Vec<Finding> {
+    let mut problems = problems.into_iter().peekable();
+    if problems.peek().is_none() {
         return Vec::new();
     }
-    let positions = Positions::of(text);
-    let mut told: Vec<Told> = problems.iter().map(|problem| problem.told(file, &positions)).collect();
-    told.sort_by_key(|told| told.position);
-    let mut messages: Vec<String> = told.iter().take(TOLD).map(Told::to_string).collect();
-    if told.len() > TOLD {
-        messages.push(format!("{file}: and {} more problems", told.len() - TOLD));
+    let places = Places::of(&written.text);
+    let mut found: Vec<(Option<usize>, &Problem, bool)> =
+        problems.map(|(problem, is_warning)| (problem.origin(written, &places), problem, is_warning)).collect();
+    found.sort_by_key(|(origin, ..)| *origin);
+    // To find a column takes the longer, the longer a line is: only those that are told need one.
+    let mut findings: Vec<Finding> = found
+        .iter()
+        .take(TOLD)
+        .map(|(origin, problem, is_warning)| {
+            let told = Told {
+                file: written.name.to_owned(),
+                position: origin.map(|at| written.position_in_source(at)),
+                path: problem.path.clone(),
+                says: format!("{}{}", problem.says, problem.rest(written, &places)),
+                is_warning: *is_warning,
+            };
+            Finding { says: told.to_string(), is_warning: *is_warning }
+        })
+        .collect();
+    if let Some(more) = found.get(TOLD..).filter(|more| !more.is_empty()) {
+        let is_warning = more.iter().all(|(.., is_warning)| *is_warning);
+        let says = format!("{}: and {} more problems", written.name, more.len());
+        findings.push(Finding { says, is_warning });
     }
-    messages
+    findings
 }
 
 /// A problem with its place.
@@ -94,13 +176,17 @@ struct Told {
     position: Option<Position>,
     path: String,
     says: String,
+    is_warning: bool,
 }
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file)?;
-        if let Some(Position { line, column }) = self.position {
-            write!(f, "{line}:{column}:")?;
+        if let Some(position) = self.position {
+            write!(f, "{position}:")?;
+        }
+        if self.is_warning {
+            f.write_str(" warning:")?;
         }
         if !self.path.is_empty() {
             write!(f, " {}:", self.path)?;
@@ -117,6 +203,6 @@ mod tests {
     fn problems_are_told_in_the_order_of_the_text() {
         let text = "{ a: 1,\n  b: 2 }";
         let problems = [Problem::at_value(2, "b", "second"), Problem::at_value(1, "a", "first")];
-        assert_eq!(tell(&problems, "f", text), ["f:1:6: a: first", "f:2:6: b: second"]);
+        assert_eq!(tell(&problems, &Written::plain("f", text)), ["f:1:6: a: first", "f:2:6: b: second"]);
     }
 }

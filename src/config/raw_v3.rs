@@ -14,6 +14,15 @@ pub struct Field<'a> {
     pub node: Option<&'a Node>,
 }
 
+/// A name that is taken and ignored.
+#[derive(Clone, Copy, Debug)]
+pub struct Ignored {
+    /// The name, in any case.
+    pub name: &'static str,
+    /// The field that may be meant; empty if there is none.
+    pub instead: &'static str,
+}
+
 /// An object with known fields.
 pub trait Block<'a> {
     /// What it describes, for messages.
@@ -22,6 +31,9 @@ pub trait Block<'a> {
     const FIELDS: &'static [&'static str];
     /// 3.8: of the top level's fields only.
     const CASE_MATTERS: bool = false;
+    /// The names that its predecessor takes and ignores, for they are those of the private fields of its own struct; and what
+    /// to write instead.
+    const IGNORED: &'static [Ignored] = &[];
 
     /// A block without any field.
     fn empty() -> Self;
@@ -32,7 +44,11 @@ pub trait Block<'a> {
 
 /// Defines the struct of a block and its fields.
 macro_rules! block {
-    ($(#[$doc:meta])* $block:ident, $what:literal $(, case matters: $case:literal)?; $($field:ident: $name:literal),+ $(,)?) => {
+    (
+        $(#[$doc:meta])* $block:ident, $what:literal $(, case matters: $case:literal)?;
+        $($field:ident: $name:literal),+ $(,)?
+        $(; ignored: $($ignored:literal: $instead:literal),+ $(,)?)?
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $block<'a> {
@@ -43,6 +59,8 @@ macro_rules! block {
             const WHAT: &'static str = $what;
             const FIELDS: &'static [&'static str] = &[$($name),+];
             $(const CASE_MATTERS: bool = $case;)?
+            $(const IGNORED: &'static [$crate::config::raw_v3::Ignored] =
+                &[$($crate::config::raw_v3::Ignored { name: $ignored, instead: $instead }),+];)?
 
             fn empty() -> Self {
                 Self { $($field: Field { name: $name, node: None }),+ }
@@ -76,7 +94,11 @@ block! {
     initial_status: "initial_status", interfaces: "interfaces", tags: "tags", meta: "meta", weights: "weights",
     tagged_addresses: "taggedAddresses", consul: "consul", init: "init", required: "required", stop_last: "stopLast",
     restart_on_reload: "restartOnReload", pause_in_maintenance: "pauseInMaintenance", stdin: "stdin",
-    term_group: "termGroup", metric: "metric",
+    term_group: "termGroup", metric: "metric";
+    ignored: "serviceDefinition": "", "healthCheckExec": "health.exec", "heartbeatInterval": "health.interval",
+    "ttl": "health.ttl", "execTimeout": "timeout", "stoppingTimeout": "stopTimeout", "restartLimit": "restarts",
+    "freqInterval": "when.interval", "whenEvent": "when", "whenTimeout": "when.timeout", "whenStartsLimit": "restarts",
+    "stoppingWaitEvent": "when",
 }
 
 block! {
@@ -140,7 +162,8 @@ block! {
     Watch, "a watch";
     name: "name", interval: "interval", tag: "tag", tags: "tags", dc: "dc", stale: "stale",
     min_instances: "minInstances", debounce: "debounce", service: "service", delay: "delay",
-    pause_in_maintenance: "pauseInMaintenance",
+    pause_in_maintenance: "pauseInMaintenance";
+    ignored: "serviceName": "service", "discoveryService": "",
 }
 
 block! {
@@ -165,13 +188,15 @@ block! {
     /// `telemetry`.
     Telemetry, "`telemetry`";
     port: "port", interfaces: "interfaces", tags: "tags", metrics: "metrics", page: "page", hosts: "hosts",
-    required: "required",
+    required: "required";
+    ignored: "metricConfigs": "metrics", "jobConfig": "", "addr": "interfaces",
 }
 
 block! {
     /// One of the `metrics` of `telemetry`.
     Metric, "a metric";
-    namespace: "namespace", subsystem: "subsystem", name: "name", help: "help", kind: "type",
+    namespace: "namespace", subsystem: "subsystem", name: "name", help: "help", kind: "type";
+    ignored: "fullName": "name", "metricType": "type", "collector": "",
 }
 
 block! {

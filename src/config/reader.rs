@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::duration;
 use super::node::{Node, Value};
 use super::problem::{Problem, nearest};
-use super::raw_v3::{Block, Field};
+use super::raw_v3::{Block, Field, Ignored};
 
 /// Where a block is: its path, for messages, and its number.
 #[derive(Clone, Debug)]
@@ -44,12 +44,18 @@ impl Scope {
 pub struct Reader {
     /// What keeps the config from being used.
     pub problems: Vec<Problem>,
+    /// What start-up calls an error and copes with; `-validate` and a reload refuse it.
+    pub faults: Vec<Problem>,
     /// What start-up warns of and `-validate` refuses.
     pub warnings: Vec<Problem>,
+    /// What start-up and `-validate` warn of.
+    pub doubts: Vec<Problem>,
     /// What only `-validate` speaks of.
     pub notes: Vec<Problem>,
     /// What start-up calls an error, although it is none of the config's.
     pub errors: Vec<String>,
+    /// What start-up and `-validate` warn of, although it is not in the config.
+    pub remarks: Vec<String>,
 }
 
 impl Reader {
@@ -68,6 +74,23 @@ impl Reader {
     /// A problem with a block.
     pub fn problem_with(&mut self, scope: &Scope, says: impl Into<String>) {
         self.problems.push(Problem::at_value(scope.id, scope.path.clone(), says));
+    }
+
+    /// A fault of the value of a field.
+    pub fn fault(&mut self, scope: &Scope, field: Field<'_>, says: impl Into<String>) {
+        let id = field.node.map_or(scope.id, |node| node.id);
+        self.faults.push(Problem::at_value(id, scope.path_of(field), says));
+    }
+
+    /// A doubt about the value of a field, or about its block where it is left out.
+    pub fn doubt(&mut self, scope: &Scope, field: Field<'_>, says: impl Into<String>) {
+        let id = field.node.map_or(scope.id, |node| node.id);
+        self.doubts.push(Problem::at_value(id, scope.path_of(field), says));
+    }
+
+    /// A doubt about a block.
+    pub fn doubt_of(&mut self, scope: &Scope, says: impl Into<String>) {
+        self.doubts.push(Problem::at_value(scope.id, scope.path.clone(), says));
     }
 
     /// A warning about a block.
@@ -106,10 +129,26 @@ impl Reader {
             return None;
         };
         let mut block = B::empty();
+        let mut before: Vec<(&str, &str, usize)> = Vec::new();
         for (key, value) in entries {
             match field_of::<B>(key, entries) {
-                Some(name) => block.set(name, Some(value).filter(|value| !value.is_null())),
-                None => self.problems.push(unknown::<B>(scope, key, value)),
+                Some(name) => {
+                    // The same key again is found by `twice`.
+                    let other = before.iter().rev().find(|(field, other, _)| *field == name && *other != key);
+                    if let Some((_, other, first)) = other {
+                        let other = super::node::shortened(other);
+                        let says =
+                            format!("this is `{name}`, as is `{other}`, and only the last one counts; that is at");
+                        let path = format!("{}.{}", scope.path, super::node::shortened(key));
+                        self.doubts.push(Problem::key(value, path, says).with_key(*first));
+                    }
+                    before.push((name, key, value.id));
+                    block.set(name, Some(value).filter(|value| !value.is_null()));
+                }
+                None => match B::IGNORED.iter().find(|ignored| ignored.name.eq_ignore_ascii_case(key)) {
+                    Some(ignored) => self.doubts.push(without_effect(scope, key, value, *ignored)),
+                    None => self.problems.push(unknown::<B>(scope, key, value)),
+                },
             }
         }
         Some(block)
@@ -267,6 +306,15 @@ fn unknown<'a, B: Block<'a>>(scope: &Scope, key: &str, value: &Node) -> Problem 
     let says = format!("`{key}` is not a field of {}{hint} (they are {})", B::WHAT, B::FIELDS.join(", "));
     let path = if scope.path.is_empty() { String::new() } else { format!("{}.{key}", scope.path) };
     Problem::key(value, path, says)
+}
+
+fn without_effect(scope: &Scope, key: &str, value: &Node, ignored: Ignored) -> Problem {
+    let path = if scope.path.is_empty() { key.to_owned() } else { format!("{}.{key}", scope.path) };
+    let hint = match ignored.instead {
+        "" => String::new(),
+        field => format!(", perhaps `{field}` was meant"),
+    };
+    Problem::key(value, path, format!("`{key}` has no effect, as in earlier versions{hint}"))
 }
 
 /// The value as a text, as mapstructure makes one.

@@ -22,8 +22,8 @@ fn host() -> Host {
 
 fn loaded_in(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, String> {
     let environment: Environment = environment.iter().copied().collect();
-    parse("app.json5", text, &[], None, Surroundings { environment: &environment, host: &host() })
-        .map_err(|e| e.to_string())
+    let source = Source::Text { place: "app.json5", text: text.into() };
+    load(&source, &[], None, &environment, &host()).map_err(|e| e.to_string())
 }
 
 fn loaded(text: &str) -> Loaded {
@@ -34,8 +34,24 @@ fn job(fields: &str) -> containerpilot_actors::spec::JobSpec {
     loaded(&format!("{{ jobs: [ {{ name: 'app', exec: 'true', {fields} }} ] }}")).spec.jobs.remove(0)
 }
 
+/// What `-validate` warns of.
+fn doubts(loaded: &Loaded) -> Vec<&str> {
+    loaded.findings.iter().filter(|finding| finding.is_warning).map(|finding| finding.says.as_str()).collect()
+}
+
 fn refused(text: &str) -> String {
     loaded_in(text, &[]).unwrap_err()
+}
+
+/// What is wrong with a config, whether or not it can be used.
+fn mistakes(text: &str) -> String {
+    match loaded_in(text, &[]) {
+        Err(says) => says,
+        Ok(loaded) => {
+            let mistakes = loaded.findings.into_iter().filter(|finding| !finding.is_warning);
+            mistakes.map(|finding| finding.says).collect::<Vec<_>>().join("\n")
+        }
+    }
 }
 
 fn refused_job(fields: &str) -> String {
@@ -44,10 +60,12 @@ fn refused_job(fields: &str) -> String {
 
 #[test]
 fn an_empty_config_has_3_8s_defaults() {
-    let Loaded { spec, notes, .. } = loaded("{}");
+    let loaded = loaded("{}");
+    assert_eq!(doubts(&loaded), ["app.json5:1:1: warning: jobs: there are no jobs, so that nothing is run"]);
+    let Loaded { spec, .. } = loaded;
     assert_eq!(spec.stop_timeout, Duration::from_secs(5));
     assert_eq!(spec.control.unwrap().socket.to_str(), Some("/var/run/containerpilot.socket"));
-    assert!(spec.jobs.is_empty() && spec.catalog.is_none() && spec.warnings.is_empty() && notes.is_empty());
+    assert!(spec.jobs.is_empty() && spec.catalog.is_none() && spec.errors.is_empty());
 }
 
 #[test]
@@ -131,7 +149,10 @@ fn logging_of_a_job_and_of_its_check_is_read() {
     assert_eq!(loaded("{ logging: { maxLine: '16k' } }").spec.logging.max_line, 16384);
     assert_eq!(loaded("{}").spec.logging.max_line, 65536);
     assert_eq!(loaded("{ logging: { format: 'stamp' } }").spec.logging.format, LogFormat::Stamp);
-    assert_eq!(loaded("{ jobs: [ { name: 'a', logging: { raw: true, json: true } } ] }").spec.warnings.len(), 1);
+    assert_eq!(
+        loaded("{ jobs: [ { name: 'a', exec: 'b', logging: { raw: true, json: true } } ] }").spec.warnings.len(),
+        1
+    );
     let warnings = loaded("{ logging: { output: 'sdtout' } }").spec.warnings;
     assert!(format!("{warnings:?}").contains("`sdtout` is a file, perhaps `stdout` was meant"), "{warnings:?}");
 }
@@ -246,7 +267,7 @@ fn a_watch_can_be_more_choosy_than_3_8s() {
     let choosy = watch("tags: ['rw', 'blue'], stale: true, minInstances: 3, debounce: '500ms'");
     assert_eq!(choosy.tags, ["rw", "blue"]);
     assert_eq!((choosy.stale, choosy.min_instances, choosy.debounce), (true, 3, Duration::from_millis(500)));
-    let renamed = loaded("{ watches: [ { name: 'db-ro', interval: 2, service: 'DB_1' } ] }").spec;
+    let renamed = loaded("{ consul: 'h', jobs: [ { name: 'a', exec: 'b' } ], watches: [ { name: 'db-ro', interval: 2, service: 'DB_1' } ] }").spec;
     assert_eq!((renamed.watches[0].service.as_str(), renamed.warnings.len()), ("DB_1", 1));
     for wrong in
         ["tags: [['x']]", "tags: 'x'", "minInstances: 0", "debounce: 'soon'", "debounce: '-1s'", "stale: 'no?'"]
@@ -332,10 +353,10 @@ fn what_is_wrong_with_etcd_is_named_without_secrets() {
         ("{ endpoints: 'h', tls: { cafile: '/nosuch' } }", "etcd.tls.cafile"),
         ("{ endpoints: 'h', tls: { clientcert: '/nosuch' } }", "etcd.tls: has a `clientcert` but no `clientkey`"),
     ] {
-        let says = refused(&format!("{{ etcd: {wrong} }}"));
+        let says = mistakes(&format!("{{ etcd: {wrong} }}"));
         assert!(says.contains(path) && !says.contains("s3cr3t"), "{wrong}: {says}");
     }
-    let says = refused("{ consul: 'c:1', etcd: { endpoints: 'h' } }");
+    let says = mistakes("{ consul: 'c:1', etcd: { endpoints: 'h' } }");
     assert!(says.contains("etcd: `consul` and `etcd` are two catalogs, there is one at most"), "{says}");
 }
 
@@ -390,13 +411,43 @@ fn zookeeper_is_a_catalog() {
         ("{ hosts: 'h1', digest: ':secret' }", "digest"),
         ("{ hosts: 'h1', digest: ['secret'] }", "digest"),
     ] {
-        let says = refused(&format!("{{ zookeeper: {wrong} }}"));
+        let says = mistakes(&format!("{{ zookeeper: {wrong} }}"));
         assert!(says.contains(&format!("zookeeper.{field}: ")), "{wrong}: {says}");
         assert!(field != "digest" || !says.contains("secret"), "{says}");
         assert!(!says.contains("hidden"), "{says}");
     }
-    assert!(refused("{ zookeeper: 'secret' }").contains("zookeeper: is a string"));
-    assert!(refused("{ zookeeper: { hosts: 'h', bogus: 1 } }").contains("zookeeper.bogus: "));
+    assert!(mistakes("{ zookeeper: 'secret' }").contains("zookeeper: is a string"));
+    assert!(mistakes("{ zookeeper: { hosts: 'h', bogus: 1 } }").contains("zookeeper.bogus: "));
+}
+
+#[test]
+fn an_address_that_cannot_be_costs_the_catalog_and_refuses_a_reload() {
+    let environment = Environment::default();
+    let mut cases = vec![
+        ("consul: 'http://'", "consul: `http://` is not an address"),
+        ("consul: { address: 'h:70000', tls: { verify: true } }", "consul.address: `h:70000` is not an address"),
+    ];
+    if cfg!(feature = "etcd") {
+        cases.push(("etcd: { endpoints: ['h', 'h h'] }", "etcd.endpoints[1]: `h h` is not an address"));
+        cases.push(("etcd: { endpoints: '' }", "etcd.endpoints: `` is not an address"));
+    }
+    if cfg!(feature = "zookeeper") {
+        cases.push(("zookeeper: { hosts: 'h:x,[::g]' }", "zookeeper.hosts: `h:x` is not one of hosts"));
+    }
+    for (catalog, says) in cases {
+        let text = format!("{{ {catalog}, jobs: [ {{ name: 'app', exec: 'true' }} ] }}");
+        let spec = loaded(&text).spec;
+        assert_eq!((spec.catalog, spec.jobs.len(), spec.errors.len()), (None, 1, 1), "{:?}", spec.errors);
+        assert!(spec.errors[0].contains(says) && spec.errors[0].ends_with("; everything runs without a catalog"));
+        assert!(mistakes(&text).contains(says), "{}", mistakes(&text));
+        let source = Source::Text { place: "app.json5", text: text.into() };
+        let reloaded = load(&source, &[], Some(Version::Three), &environment, &host());
+        assert!(reloaded.unwrap_err().to_string().contains(says));
+    }
+    let environment: Environment = [("CONSUL_HTTP_ADDR", "h:x")].into_iter().collect();
+    let source = Source::Text { place: "app.json5", text: "{ consul: {} }".into() };
+    let errors = load(&source, &[], None, &environment, &host()).unwrap().spec.errors;
+    assert!(errors[0].starts_with("app.json5:1:11: consul.address: CONSUL_HTTP_ADDR `h:x` is not"), "{errors:?}");
 }
 
 #[test]
@@ -457,13 +508,23 @@ fn all_problems_are_told_with_their_places_in_the_order_of_the_text() {
 }
 
 #[test]
+fn an_event_of_one_of_two_jobs_with_one_name_will_do() {
+    let told = doubted_jobs(
+        "{ name: 'a', exec: 'x' }, { name: 'a', exec: 'x', when: { source: 'a', once: 'exitSuccess' } }, \
+         { name: 'b', exec: 'x', when: { source: 'c', once: 'healthy' } }, { name: 'c', exec: 'x' }, \
+         { name: 'c', exec: 'x', health: { exec: 'x', interval: 1, ttl: 2 } }",
+    );
+    assert!(told.len() == 2 && told.iter().all(|says| says.contains("too: both run")), "{told:?}");
+}
+
+#[test]
 fn two_jobs_may_share_a_name_but_not_be_main() {
     let jobs = "{ jobs: [ { name: 'a' }, { name: 'a#2' }, { name: 'a' }, { name: 'a' } ] }";
-    let Loaded { spec, notes, .. } = loaded(jobs);
+    assert_eq!(mistakes(jobs), "");
+    let spec = loaded(jobs).spec;
     let names: Vec<_> = spec.jobs.iter().map(|job| (job.name.as_str(), job.configured_name().as_str())).collect();
     assert_eq!(names, [("a", "a"), ("a#2", "a#2"), ("a#3", "a"), ("a#4", "a")]);
-    let says = [notes, spec.warnings.clone()].concat();
-    assert!(says[0].contains("jobs[2].name: `a` is the name of jobs[0] too"));
+    assert!(spec.warnings.iter().any(|says| says.contains("jobs[2].name: `a` is the name of jobs[0] too")));
     let says = refused("{ jobs: [ { name: 'a', main: true }, { name: 'b', main: 1 } ] }");
     assert!(says.contains("job[b].main: `a` is the main job already"), "{says}");
 }
@@ -479,21 +540,51 @@ fn no_token_is_ever_told() {
     for consul in
         ["{ token: ['s3cr3t'], nosuch: 's3cr3t' }", "['s3cr3t']", "'http://u:s3cr3t@h:1'", "{ token: 's3cr3t\\n2' }"]
     {
-        let says = refused(&format!("{{ consul: {consul} }}"));
+        let says = mistakes(&format!("{{ consul: {consul} }}"));
         assert!(!says.contains("s3cr3t"), "{says}");
     }
 }
 
 #[test]
 fn starts_that_cannot_be_are_warned_of() {
-    let warnings = |jobs: &str| {
-        loaded(&format!("{{ watches: [ {{ name: 'db', interval: 1 }} ], jobs: [ {jobs} ] }}")).spec.warnings
+    let warnings = |jobs: &str| -> Vec<String> {
+        let told = mistakes(&format!("{{ watches: [ {{ name: 'db', interval: 1 }} ], jobs: [ {jobs} ] }}"));
+        told.lines().map(str::to_owned).collect()
     };
     for (jobs, words) in [
         ("{ name: 'a', when: { source: 'nobody', once: 'healthy' } }", vec!["job[a].when.source", "nobody"]),
         ("{ name: 'a', when: { source: 'watch.bd', each: 'changed' } }", vec!["bd", "perhaps `db`"]),
         ("{ name: 'a', when: { once: 'healthy' } }", vec!["needs a source"]),
-        ("{ name: 'a', when: { source: 'a', once: 'healthy' } }", vec!["`a` waits for an event of its own"]),
+        ("{ name: 'a', when: { source: 'a', once: 'exitSuccess' } }", vec!["`a` waits for an event of its own"]),
+        (
+            "{ name: 'a', when: { source: 'b', once: 'healthy' } }, { name: 'b' }",
+            vec!["`b` has no check", "`a` never starts"],
+        ),
+        (
+            "{ name: 'a', when: { source: 'b', each: 'unhealthy' } }, { name: 'b', health: { interval: 1, ttl: 2 } }",
+            vec!["`b` has no check"],
+        ),
+        ("{ name: 'a', when: { source: 'check.b', each: 'exitFailed' } }, { name: 'b' }", vec!["`b` has no check"]),
+        (
+            "{ name: 'a', when: { source: 'db', once: 'healthy' } }",
+            vec!["`db` names no job, but a watch, which is `watch.db` here"],
+        ),
+        (
+            "{ name: 'a', when: { source: 'watch.b', once: 'healthy' } }, { name: 'b' }",
+            vec!["names no watch, but a job, which is `b` here"],
+        ),
+        (
+            "{ name: 'a', when: { source: 'b', each: 'changed' } }, { name: 'b' }",
+            vec!["`changed` is an event of watches"],
+        ),
+        ("{ name: 'a', when: { source: 'watch.db', once: 'exitSuccess' } }", vec!["a watch has the events"]),
+        (
+            "{ name: 'a', when: { source: 'SIGTERM', once: 'stopped' } }",
+            vec!["`SIGTERM` stops everything and is no source"],
+        ),
+        ("{ name: 'a', when: { source: 'SIGTERM' } }", vec!["job[a].when.source", "`SIGTERM` stops everything"]),
+        ("{ name: 'a', when: { source: 'sighup' } }", vec!["`sighup` is no source, perhaps `SIGHUP`"]),
+        ("{ name: 'a', when: { source: 'SIGUSR1', each: 'healthy' } }", vec!["only `SIGHUP` and `SIGUSR2` are"]),
         ("{ name: 'a', when: { interval: 1, source: 'x', timeout: 1 } }", vec!["`source`"]),
         ("{ name: 'a', when: {} }", vec!["the job never starts"]),
     ] {
@@ -507,19 +598,191 @@ fn starts_that_cannot_be_are_warned_of() {
     assert!(cycle[0].contains("hen") && cycle[0].contains("egg"), "{cycle:?}");
     for fine in [
         "{ name: 'a' }, { name: 'b', when: { source: 'a', once: 'stopping' } }, { name: 'c', when: { source: 'b', once: 'stopped' } }",
-        "{ name: 'a', when: { source: 'b', once: 'healthy', timeout: 1 } }, { name: 'b', when: { source: 'a', once: 'timerExpired' } }",
-        "{ name: 'a', when: { source: 'watch.db', each: 'changed' } }, { name: 'b', when: { source: 'check.a', each: 'exitFailed' } }",
+        "{ name: 'a', when: { source: 'b', once: 'exitSuccess', timeout: 1 } }, { name: 'b', when: { source: 'a', once: 'timerExpired' } }",
+        "{ name: 'a', when: { source: 'watch.db', each: 'changed' }, health: { exec: 'x', interval: 1, ttl: 2 } }, { name: 'b', when: { source: 'check.a', each: 'exitFailed' } }, { name: 'c', when: { source: 'a', once: 'unhealthy' } }",
         "{ name: 'a', when: { once: 'startup' } }",
     ] {
         assert_eq!(warnings(fine), Vec::<String>::new(), "{fine}");
     }
 }
 
+/// What `-validate` warns of, without the file and the word.
+fn doubted(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let loaded = loaded_in(text, environment).unwrap_or_else(|says| panic!("{text}: {says}"));
+    let short = |says: &str| says.replacen("app.json5:", "", 1).replacen(" warning:", "", 1);
+    doubts(&loaded).into_iter().map(short).collect()
+}
+
+/// What there is to doubt about jobs beside a catalog.
+fn doubted_jobs(jobs: &str) -> Vec<String> {
+    doubted(&format!("{{ consul: 'h:1', jobs: [ {jobs} ] }}"), &[])
+}
+
+#[test]
+fn what_beginners_get_silently_wrong_is_warned_of() {
+    for (jobs, says) in [
+        (
+            "{ name: 'a', exec: 'setup && exec run $HOME' }",
+            "1:45: job[a].exec: there is no shell for `&&`, `$HOME`, which the program gets as it is; a list names one: \
+             [\"sh\", \"-c\", \"setup && exec run $HOME\"]",
+        ),
+        (
+            "{ name: 'a', exec: 'x', health: { exec: 'a | b', interval: 1, ttl: 2 } }",
+            "1:66: job[a].health.exec: there is no shell for `|`",
+        ),
+        (
+            "{ name: 'ab', port: 1, interfaces: 'lo', health: { interval: 5, ttl: 5 } }",
+            "job[ab].health.ttl: `5` is not above `interval`, which is 5",
+        ),
+        ("{ name: 'a', health: { exec: 'x', interval: 5, ttl: 3 } }", "job[a].health.ttl: `3` is not above `interval`"),
+        (
+            "{ name: 'a', when: { source: 'SIGHUP' } }",
+            "1:26: job[a]: does nothing: it has neither `exec` nor `port` nor `health`",
+        ),
+        (
+            "{ name: 'a', exec: 'x', when: { source: 'b', once: 'exitSuccess' } }, { name: 'b', exec: 'x', when: {} }",
+            "job[a].when.source: `b` never starts, so that `a` never starts either",
+        ),
+        (
+            "{ name: 'a', exec: 'x', when: { source: 'b', once: 'stopped' }, health: { exec: 'x', interval: 1, ttl: 2 } }",
+            "job[a].health: `a` never starts, so that it is never checked",
+        ),
+        (
+            "{ name: 'a', exec: 'x', exec: 'y' }",
+            "1:50: job[a].exec: `exec` is given twice, only the last one counts; the one before is at 1:39",
+        ),
+        (
+            "{ name: 'a', exec: 'x', env: { A: 1, B: 2, A: 3 } }",
+            "1:69: job[a].env.A: `A` is given twice, only the last one counts; the one before is at 1:57",
+        ),
+    ] {
+        let told = doubted_jobs(jobs);
+        assert!(told.len() == 1 && told[0].contains(says), "{jobs}: {told:?}");
+    }
+    let cases = "{ name: 'a', exec: 'x', Restarts: 1, RESTARTS: 2 }";
+    let says =
+        "1:63: job[a].RESTARTS: this is `restarts`, as is `Restarts`, and only the last one counts; that is at 1:50";
+    assert_eq!(doubted_jobs(cases), [says]);
+    let twice = "{\n jobs: [ { name: 'lost', exec: 'x' } ],\n\n jobs: [ { name: 'a', exec: 'x' } ] }";
+    let says = "4:2: jobs: `jobs` is given twice, only the last one counts; the one before is at 2:2";
+    assert_eq!(doubted(twice, &[]), [says]);
+    assert_eq!(doubted("{ jobs: [] }", &[]), ["1:9: jobs: there are no jobs, so that nothing is run"]);
+    let alone = "{ jobs: [ { name: 'ab', port: 1, interfaces: 'lo', health: { interval: 1, ttl: 2 } } ], watches: [ { name: 'db', interval: 1 } ] }";
+    let told = doubted(alone, &[]);
+    assert!(told[0].starts_with("1:31: job[ab].port: there is no catalog") && told.len() == 2, "{told:?}");
+    assert!(told[1].starts_with("1:98: watches: there is no catalog"), "{told:?}");
+    // There is one, if a wrong one.
+    assert_eq!(doubted(&alone.replacen('{', "{ consul: 'h:x', ", 1), &[]), Vec::<String>::new());
+}
+
+#[test]
+fn what_real_configs_do_on_purpose_is_not_warned_of() {
+    for jobs in [
+        "{ name: 'a', exec: ['sh', '-c', 'a && b | c > $HOME; `d`'], env: { A: '$B && c' } }",
+        "{ name: 'a', exec: '/bin/app --url=http://h/?a=1&b=2;c' }",
+        "{ name: 'ab', port: 80, interfaces: 'lo', health: { interval: 5, ttl: 10 } }",
+        "{ name: 'a', exec: 'x', health: { exec: 'x', interval: 1, ttl: 5 } }, { name: 'b', exec: 'x', when: { source: 'a', once: 'healthy' } }",
+        "{ name: 'a', exec: 'x' }, { name: 'b', exec: 'x', when: { source: 'a', once: 'stopped' } }, { name: 'c', exec: 'x', when: { source: 'b', once: 'exitSuccess' } }",
+        "{ name: 'a', exec: 'x', when: { source: 'b', once: 'exitSuccess', timeout: '1s' } }, { name: 'b', exec: 'x', when: { source: 'SIGHUP' } }",
+    ] {
+        assert_eq!(doubted_jobs(jobs), Vec::<String>::new(), "{jobs}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_warned_of_unless_the_template_cares() {
+    let told = |text: &str| {
+        doubted(
+            &format!("{{ consul: 'h', jobs: [ {{ name: 'a', exec: ['x', '{text}'] }} ] }}"),
+            &[("SET", "s"), ("EMPTY", "")],
+        )
+    };
+    for (text, place, name) in [
+        ("{{ .A }}", "1:53", "A"),
+        ("x{{- $.A -}}", "1:55", "A"),
+        ("{{ env `A` }}", "1:53", "A"),
+        ("{{ printf `%s:1` .A }}", "1:67", "A"),
+        ("{{ .A | split `,` | join `;` }}", "1:53", "A"),
+        ("{{ if .SET }}{{ .A }}{{ end }}", "1:66", "A"),
+        ("{{ with .SET }}{{ $.A }}{{ $.A }}{{ end }}", "1:68", "A"),
+        ("{{ .SET }}{{ .EMPTY }}{{ .A_B }}", "1:75", "A_B"),
+    ] {
+        let says = format!("{place}: `{name}` is not set, so that this is empty; ");
+        let told = told(text);
+        assert!(told.len() == 1 && told[0].starts_with(&says), "{text}: {told:?}");
+    }
+    for text in [
+        "{{ .A | default `x` }}",
+        "{{ .A | default `` }}",
+        "{{ if .A }}{{ .A }}{{ else }}y{{ end }}",
+        "{{ if not .A }}y{{ end }}{{ with .A }}{{ . }}{{ end }}",
+        "{{ if eq .A `x` }}y{{ end }}",
+        "{{ or .A .SET }}",
+        "{{ or .A .B }}",
+        "{{ $x := .A }}{{ if $x }}{{ $x }}{{ end }}",
+        "{{ range split `,` .A }}{{ . }}{{ end }}",
+        "{{ printf `%s:1` (.A | default `h`) }}",
+        "{{ index . `EMPTY` }}{{ .EMPTY }}{{ .SET }}",
+        "{{/* .A */}}",
+    ] {
+        assert_eq!(told(text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_set_may_be_what_is_wrong() {
+    let told = refused("{ jobs: [ { name: 'a', timeout: 'x{{ .A }}' } ] }");
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert!(lines[0].starts_with("app.json5:1:33: job[a].timeout: `x` is not"), "{told}");
+    assert!(lines[1].starts_with("app.json5:1:38: warning: `A` is not set"), "{told}");
+}
+
+#[test]
+fn the_list_to_write_instead_does_not_tell_what_the_template_has_put_in() {
+    let told = doubted("{ jobs: [ { name: 'a', exec: 'a && curl {{ .TOKEN }}' } ] }", &[("TOKEN", "s3cr3t")]);
+    assert!(told.len() == 1 && told[0].ends_with("[\"sh\", \"-c\", \"...\"]"), "{told:?}");
+}
+
+#[test]
+fn other_words_for_what_is_meant_are_recognised() {
+    for (fields, says) in [
+        (
+            "restarts: 'always'",
+            "`always` is not a number that is not negative, \"unlimited\" or \"never\", perhaps \"unlimited\"",
+        ),
+        ("restarts: 'Unlimited'", "perhaps \"unlimited\""),
+        ("restarts: 'no'", "perhaps \"never\""),
+        ("restarts: true", "perhaps \"unlimited\""),
+        ("restarts: -1", "perhaps \"unlimited\""),
+        ("when: { source: 'b', once: 'success' }", "`success` is not one of exitSuccess, "),
+        ("when: { source: 'b', once: 'success' }", ", perhaps `exitSuccess`"),
+        ("when: { source: 'b', each: 'failed' }", ", perhaps `exitFailed`"),
+        ("when: { source: 'b', once: 'exit' }", ", perhaps `exitSuccess` or `exitFailed`"),
+        ("when: { source: 'b', once: 'done' }", ", perhaps `exitSuccess`"),
+        ("when: { source: 'b', once: 'heathly' }", ", perhaps `healthy`"),
+        (
+            "when: { source: 'SIGTERM', once: 'SIGTERM' }",
+            "job[app].when.once: `SIGTERM` stops everything and is no source",
+        ),
+        ("backoff: { factor: 2000000 }", "`2000000` is not a number from 1 to 1000000"),
+        ("backoff: { factor: 0 }", "`0` is not a number from 1 to 1000000"),
+    ] {
+        let told = refused_job(fields);
+        assert!(told.contains(says), "{fields}: {told}");
+    }
+    let short = refused("{ jobs: [ { name: 'a', port: 1, health: { interval: 1, ttl: 2 } } ] }");
+    assert!(
+        short.contains("jobs[0].name: `a` is not a service's name (a lower-case letter, then one or more letters"),
+        "{short}"
+    );
+}
+
 #[test]
 fn quotes_in_a_string_exec_are_noted_only() {
     let loaded = loaded("{ jobs: [ { name: 'a', exec: 'sh -c \"echo x\"' } ] }");
     assert!(loaded.spec.warnings.is_empty());
-    assert!(loaded.notes[0].starts_with("app.json5:1:30: job[a].exec: "), "{:?}", loaded.notes);
+    assert!(doubts(&loaded)[0].starts_with("app.json5:1:30: warning: job[a].exec: "), "{:?}", loaded.findings);
 }
 
 #[test]
@@ -544,6 +807,29 @@ fn the_page_is_for_this_machine_unless_it_is_asked_for() {
         let says = refused(&format!("{{ telemetry: {{ hosts: [{wrong}] }} }}"));
         assert!(says.contains("telemetry.hosts: ") && says.contains("is not a host name"), "{says}");
     }
+}
+
+#[test]
+fn names_that_3_8_takes_and_ignores_are_warned_of() {
+    let text = "{ jobs: [ { name: 'a', exec: 'true', restartLimit: 0, execTimeout: 'x', stoppingTimeout: [], freqInterval: {}, \
+                whenTimeout: 1, whenStartsLimit: 1, whenEvent: 1, stoppingWaitEvent: 1, TTL: 5, heartbeatInterval: 1, healthCheckExec: 1, \
+                serviceDefinition: {} } ], watches: [ { name: 'db', interval: 1, serviceName: 'x', discoveryService: 1 } ], consul: 'h:1', \
+                telemetry: { addr: 'x', MetricConfigs: [], JobConfig: {}, metrics: [ { name: 'm', help: 'h', type: 'gauge', \
+                fullname: 'x', metricType: 1, collector: 1 } ] } }";
+    let loaded = loaded(text);
+    let doubts = doubts(&loaded);
+    assert_eq!((loaded.findings.len(), doubts.len(), loaded.spec.warnings.len()), (20, 20, 20), "{doubts:?}");
+    let first = "app.json5:1:38: job[a].restartLimit: `restartLimit` has no effect, as in earlier versions, perhaps `restarts` was meant";
+    assert_eq!(loaded.spec.warnings[0], first);
+    for path in ["job[a].TTL: ", "watch[db].serviceName: ", "telemetry.JobConfig: ", "telemetry.metrics[0].fullname: "]
+    {
+        assert!(doubts.iter().any(|says| says.contains(path)), "{doubts:?}");
+    }
+    assert!(refused("{ restartLimit: 1 }").contains("`restartLimit` is not a field of a config"));
+    assert!(
+        refused_job("health: { interval: 1, ttl: 2, heartbeatInterval: 1 }")
+            .contains("is not a field of a health check")
+    );
 }
 
 #[test]
@@ -576,15 +862,140 @@ fn deep_nesting_is_refused() {
 #[test]
 fn a_text_that_ends_early_says_so() {
     for (text, says) in [
-        ("", "1:1: the file ends where a value should be"),
+        ("", "1:1: the config is empty, it must be an object: { jobs: [ ... ] }"),
+        ("// nothing\n", "2:1: the config is empty, it must be an object: { jobs: [ ... ] }"),
         ("{ a: 1,\n", "1:1: this `{` has no `}`"),
-        ("{ jobs: [\n { name: 'a' }, {} \n", "1:9: this `[` has no `]`"),
+        ("{ jobs: [\n { name: 'a' }, {} \n", "1:9: this `[` has no `]`, nor has the `{` at 1:1 its `}`"),
+        ("{ jobs: [\n", "1:9: this `[` has no `]`, nor has the `{` at 1:1 its `}`"),
         ("{ jobs: [ { name:\n", "2:1: the file ends where a value should be"),
-        ("{ consul: 'x\\\n y", "2:3: the file ends within: string"),
-        ("{ a: 1, /* never }", "1:19: the file ends within: comment"),
+        ("{ consul: 'x\\\n y", "2:3: the file ends within the string that begins at 1:11"),
+        ("{ a: 1, /* never }", "1:19: the file ends within a comment, whose `*/` is missing"),
     ] {
         assert_eq!(refused(text), format!("app.json5:{says}"), "{text}");
     }
+}
+
+#[test]
+fn mistakes_of_syntax_are_told_in_plain_words() {
+    for (text, says) in [
+        ("{\n  jobs: [\n    { name: 'a',\n  ],\n}", "4:3: this `]` comes before the `}` of the `{` at 3:5"),
+        ("{ jobs: [ { name: 'a' } }", "1:25: this `}` comes before the `]` of the `[` at 1:9"),
+        ("{ a: 1 } }", "1:10: this `}` closes nothing"),
+        ("{\n  jobs: [ { name: 'a'\n    { name: 'b' } ] }", "3:5: expected a comma, or the `}` of the `{` at 2:11"),
+        (
+            "{ jobs: [ { name: 'a',\n { name: 'b' } ] }",
+            "2:2: expected the name of a field, or the `}` of the `{` at 1:11",
+        ),
+        ("{ # jobs\n }", "1:3: `#` begins no comment: a comment begins with `//`, or stands between `/*` and `*/`"),
+        ("{ a: 1, # jobs\n }", "1:9: `#` begins no comment"),
+        ("# jobs\n{ a: 1 }", "1:1: `#` begins no comment"),
+        ("{ a: 'x\n' }", "1:8: the line ends within the string that begins at 1:6"),
+        ("{ a: localhost }", "1:6: expected a value (a string stands in quotes)"),
+        ("{ a 1 }", "1:5: expected a colon after the name of a field"),
+        ("{} {}", "1:4: there is more after the end of the config"),
+        ("consul: localhost:8500\njobs:\n  - name: a\n", "1:1: this looks like YAML, a config is JSON5"),
+        ("# YAML\n---\njobs: []\n", "1:1: this looks like YAML"),
+        ("\njobs:\n  - name: a\n", "2:1: this looks like YAML"),
+        ("\"jobs\": [],\n\"consul\": 'c'\n", "1:1: this looks like YAML"),
+    ] {
+        let told = refused(text);
+        assert!(told.starts_with(&format!("app.json5:{says}")), "{text}: {told}");
+    }
+}
+
+#[test]
+fn mistakes_of_templates_are_told_in_plain_words() {
+    for (text, says) in [
+        ("{\n consul: '{{ .CONSUL }:8500', jobs: [] }", "2:11: cannot render the template: this `{{` has no `}}`"),
+        ("{\n consul: '{{ .CONSUL', jobs: [\n] }", "2:11: cannot render the template: this `{{` has no `}}`"),
+        (
+            "{ consul: '{{ .CONSUL }', control: { socket: '{{ .S }}' } }",
+            "1:12: cannot render the template: this `{{` has",
+        ),
+        ("{ consul: '{{ .CONSUL }, { {{ .S }}' }", "1:12: cannot render the template: this `{{` has no `}}`"),
+        (
+            "{{ .A | defualt \"x\" }}",
+            "1:9: cannot render the template: the function `defualt` is not defined, perhaps `default`",
+        ),
+        ("{{ iff .A }}{{ end }}", "1:4: cannot render the template: the function `iff` is not defined, perhaps `if`"),
+        (
+            "{{ CONSUL }}",
+            "1:4: cannot render the template: the function `CONSUL` is not defined, perhaps the variable `.CONSUL`",
+        ),
+        ("{{ nosuch }}", "1:4: cannot render the template: the function `nosuch` is not defined"),
+        (
+            "{ jobs: [ {{ name: 'a', exec: 'x' }, { name: 'b' } ] }",
+            "1:11: cannot render the template: this `{{` has no `}}`",
+        ),
+        ("{ a: '{{ .B | nosuch\n }}' }", "1:15: cannot render the template: the function `nosuch` is not defined"),
+        ("{ a: '{{ .B |\n index ~ }}' }", "2:8: cannot render the template: unexpected `~` in an action"),
+        ("{ a: '{{ printf \"}\" | nosuch }}' }", "1:23: cannot render the template: the function `nosuch`"),
+        ("{ a: '{{ .B | default \"x }}' }", "1:23: cannot render the template: the quoted constant is not closed"),
+        ("\n{{ required `DB` }}", "2:4: cannot render the template: required: the variable `DB` is not set"),
+    ] {
+        let told = refused(text);
+        assert!(told.starts_with(&format!("app.json5:{says}")), "{text}: {told}");
+    }
+    let empty = loaded_in("{ control: { socket: '{{ required `DB` }}' } }", &[("DB", "")]).unwrap_err();
+    assert!(empty.contains("1:26: cannot render the template: required: the variable `DB` is empty"), "{empty}");
+    let set = loaded_in("{ control: { socket: '{{ required `DB` }}' } }", &[("DB", "/s")]).unwrap();
+    assert_eq!(set.spec.control.unwrap().socket.to_str(), Some("/s"));
+}
+
+#[test]
+fn every_position_is_one_in_the_file_as_written() {
+    let environment = [("BREAKS", "a\"b"), ("LINES", "// x\n// y\n"), ("WRONG", "10x"), ("LIST", "a,b")];
+    for (text, says) in [
+        ("{\n{{ if .NO }}\n//\n//\n{{ end }}\n bogus: 1 }", "6:2: `bogus` is not a field"),
+        ("{ {{ .LINES }} bogus: 1 }", "1:16: `bogus` is not a field"),
+        ("{\n\n{{- /* none\n */ -}}\n\n  bogus: 1 }", "6:3: `bogus` is not a field"),
+        (
+            "{ jobs: [\n{{ range split \",\" .LIST }}\n{ name: '{{ . }}', timeout: 'x' },\n{{ end }} ] }",
+            "3:29: job[a].timeout: `x`",
+        ),
+        ("{ jobs: [ { name: 'a',\n timeout: {{ .WRONG | printf `'%s'` }} } ] }", "2:11: job[a].timeout: `10x`"),
+        ("{ jobs: [ { name: 'a',\n timeout: '{{ .WRONG }}' } ] }", "2:11: job[a].timeout: `10x`"),
+        (
+            "{{ .LINES }}{ jobs: {{ .NO }} }",
+            "1:21: expected a value (a string stands in quotes); an action that is empty stands here, which -template shows at 3:10",
+        ),
+        (
+            "{\n{{ .LINES }} consul: \"{{ .BREAKS }}\" }",
+            "2:23: expected a comma, or the `}` of the `{` at 1:1; an action has made this, which -template shows at 4:13",
+        ),
+        ("{{ .LINES }}\n{ jobs: [\n{{ if .NO }}\n{{ end }}\n", "2:9: this `[` has no `]`"),
+        ("{{ .LINES }}\n{ a: \n{{ if .NO }}\n{{ end }}\n", "5:1: the file ends where a value should be"),
+        ("{{ .LINES }}\n{ a: 'x{{ .NO }}\n' }", "2:17: the line ends within the string that begins at 2:6"),
+    ] {
+        let told = loaded_in(text, &environment).unwrap_err();
+        assert!(told.starts_with(&format!("app.json5:{says}")), "{text}: {told}");
+    }
+    let warned = "{\n{{ if .NO }}\n\n{{ end }} jobs: [\n{ name: 'a', when: { source: 'nobody', once: 'healthy' } } ] }";
+    let mistakes = mistakes(warned);
+    assert!(mistakes.starts_with("app.json5:5:30: job[a].when.source: "), "{mistakes}");
+}
+
+#[test]
+fn half_a_pair_of_utf_16_is_a_replacement_character() {
+    for (written, read) in [
+        ("\\ud83d", "\u{fffd}"),
+        ("\\ude80", "\u{fffd}"),
+        ("a\\uD83Db", "a\u{fffd}b"),
+        ("\\ud83d\\ude80", "🚀"),
+        ("\\ud83d\\ud83d\\ude80", "\u{fffd}🚀"),
+        ("\\ude80\\ud83d", "\u{fffd}\u{fffd}"),
+        ("\\ud83d\\u0041", "\u{fffd}A"),
+        ("\\ud83d\\n", "\u{fffd}\n"),
+        ("\\\\ud83d", "\\ud83d"),
+        ("\\\\\\ud83d", "\\\u{fffd}"),
+    ] {
+        for quote in ['"', '\''] {
+            let env = job(&format!("env: {{ A: {quote}{written}{quote} /* '\\ud83d' */ }}")).env;
+            assert_eq!(env, [("A".into(), Some(read.into()))], "{written}");
+        }
+    }
+    let says = refused("{ 'a\\ud83d': 1 }");
+    assert!(says.contains("`a\u{fffd}` is not a field"), "{says}");
 }
 
 /// Random texts made of what configs are made of: no result is wrong, but a panic is.

@@ -13,9 +13,10 @@ use std::ops::Range;
 
 use super::migrate::copy;
 use super::node::{Node, Value};
-use super::positions::{Position, Positions, position};
+use super::positions::{Places, Position, position};
 use super::writer::{Doc, Quotes, one_line};
-use super::{ConfigError, parse_json5};
+use super::written::Written;
+use super::{ConfigError, syntax};
 use crate::template::{self, TemplateError};
 use control::{Block, Control, Keyword, WHITE, trims};
 pub use layout::{Guard, Layout, exclude};
@@ -83,13 +84,13 @@ impl Actions {
         };
         let scanned = scan(&control).map_err(|fault| refused(&control.chars, fault))?;
         let marked: String = scanned.text.iter().collect();
-        let root = match parse_json5(name, &marked) {
+        let root = match syntax::parse(&Written::plain(name, &marked)) {
             Err(ConfigError::Syntax { path, line, column, says }) if !found.is_empty() => {
                 return Err(ConfigError::Unrendered { path, line, column, says });
             }
             parsed => parsed?,
         };
-        let places = starts(&marked, &Positions::of(&marked).value_offsets());
+        let places = starts(&marked, &Places::of(&marked).value_offsets());
         self.layout = Layout::new(control, &scanned, places);
         let root = self.marked(root, &scanned).map_err(|fault| refused(&self.layout.control.chars, fault))?;
         self.attach(&root);
@@ -562,7 +563,8 @@ mod tests {
         let (plain, unknown) = actions.stand_ins(&config.root);
         assert_eq!(plain[0].go_text(), "map[a:x TEMPLATE1 b:[TEMPLATE2 c]]");
         assert_eq!(unknown, HashSet::from([1, 2, 3]));
-        assert_eq!(Positions::of(&config.text).of_value(4), Some(Position { line: 2, column: 9 }));
+        let at = Places::of(&config.text).of_value(4).unwrap();
+        assert_eq!(position(&config.text, at), Position { line: 2, column: 9 });
     }
 
     #[test]

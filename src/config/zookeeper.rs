@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use containerpilot_actors::spec::{CatalogSpec, ServiceSpec, ZooKeeperSpec};
 
-use super::discovery::token;
+use super::discovery::{LOCALHOST, is_host, token};
 use super::node::{Value, shortened};
 use super::raw_v3::{Field, ZooKeeper};
 use super::reader::{Reader, Scope};
@@ -30,12 +30,14 @@ pub fn catalog(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<C
         reader.problem_with(&scope, "cannot be used, this binary has been built without ZooKeeper");
         return None;
     }
-    Some(CatalogSpec::ZooKeeper(ZooKeeperSpec {
+    let faults = reader.faults.len();
+    let spec = ZooKeeperSpec {
         hosts: hosts(&scope, raw.hosts, reader),
         prefix: prefix(&scope, raw.prefix, reader),
         digest: digest(&scope, raw.digest, reader),
         session_timeout: SESSION_TIMEOUT,
-    }))
+    };
+    (reader.faults.len() == faults).then_some(CatalogSpec::ZooKeeper(spec))
 }
 
 /// Gives ZooKeeper sessions that end soon enough for each of these services, should we be killed.
@@ -51,7 +53,9 @@ fn hosts(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<(String, u
     const ACCEPTED: &str = "hosts as in \"h1:2181,h2:2181\"";
     let problems = reader.problems.len();
     let Some(written) = reader.string(scope, field) else {
-        if reader.problems.len() == problems {
+        if field.node.is_some() && reader.problems.len() == problems {
+            reader.fault(scope, field, format!("is empty, it must be {ACCEPTED}"));
+        } else if reader.problems.len() == problems {
             reader.problem(scope, field, format!("is missing, it must be {ACCEPTED}"));
         }
         return Vec::new();
@@ -62,13 +66,13 @@ fn hosts(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Vec<(String, u
             Some(host) => hosts.push(host),
             // Perhaps with a password before it.
             None if word.contains('@') => {
-                reader.problem(scope, field, format!("has an `@` in it, it must be {ACCEPTED}"))
+                reader.fault(scope, field, format!("has an `@` in it, it must be {ACCEPTED}"))
             }
             None if word.contains('/') => {
                 let says = format!("`{}` has a `/` in it, the path of a host belongs in `prefix`", shortened(word));
-                reader.problem(scope, field, says);
+                reader.fault(scope, field, says);
             }
-            None => reader.problem(scope, field, format!("`{}` is not one of {ACCEPTED}", shortened(word))),
+            None => reader.fault(scope, field, format!("`{}` is not one of {ACCEPTED}", shortened(word))),
         }
     }
     hosts
@@ -81,11 +85,12 @@ fn host(word: &str) -> Option<(String, u16)> {
     }
     let (host, port) = match word.strip_prefix('[') {
         Some(rest) => {
-            let (host, port) = rest.split_once(']')?;
-            host.parse::<Ipv6Addr>().ok()?;
-            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+            let (host, rest) = rest.split_once(']').filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok())?;
+            (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
         }
         None => match word.split_once(':') {
+            // As for Consul and etcd.
+            Some(("", port)) => (LOCALHOST, Some(port)),
             Some((host, port)) => (host, Some(port)),
             None => (word, None),
         },
@@ -94,8 +99,8 @@ fn host(word: &str) -> Option<(String, u16)> {
         Some(port) => port.parse().ok().filter(|port| *port > 0)?,
         None => PORT,
     };
-    let is_sign = |c: char| !c.is_whitespace() && !c.is_control() && !"/@[]?#\\".contains(c);
-    (!host.is_empty() && host.chars().all(is_sign)).then(|| (host.to_owned(), port))
+    let is_host = !host.is_empty() && (word.starts_with('[') || is_host(host));
+    is_host.then(|| (host.to_owned(), port))
 }
 
 fn prefix(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> String {
@@ -133,7 +138,9 @@ mod tests {
             ("[::1]", Some(("::1", 2181))),
             ("[::1]:7", Some(("::1", 7))),
             ("", None),
-            (":1", None),
+            (":1", Some(("127.0.0.1", 1))),
+            (":", None),
+            ("256.0.0.1", None),
             ("h:", None),
             ("h:0", None),
             ("h:70000", None),

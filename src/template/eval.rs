@@ -1,10 +1,12 @@
 //! Runs programs: keeps dot, variables and the blocks and calls in progress on stacks of its own.
 //! Not here: what functions do (`funcs`), and how values are printed (`verbs`).
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::{
-    Environment, Fault,
+    Environment, Fault, Rendered, Unset,
+    origins::Origins,
     parser::{Block, Op, Operand, Pipeline, Program, Programs, Term, Variables},
     value::{Text, Value},
     verbs,
@@ -14,9 +16,9 @@ use super::{
 const MAX_CALLS: usize = 100_000;
 
 /// Executes the text itself.
-pub fn run(source: &[u8], programs: &Programs, env: &Environment) -> Result<Vec<u8>, Fault> {
+pub fn run(source: &[u8], programs: &Programs, env: &Environment) -> Result<Rendered, Fault> {
     let Some(main) = programs.get(&b""[..]) else {
-        return Ok(Vec::new());
+        return Ok(Rendered { text: Vec::new(), origins: Origins::new(source.len()), unset: Vec::new() });
     };
     let root = Value::Env(env);
     let mut machine = Machine {
@@ -24,6 +26,9 @@ pub fn run(source: &[u8], programs: &Programs, env: &Environment) -> Result<Vec<
         programs,
         env,
         out: Vec::with_capacity(source.len()),
+        origins: Origins::new(source.len()),
+        unset: Vec::new(),
+        told: HashSet::new(),
         dot: root.clone(),
         variables: vec![(Rc::from(&b"$"[..]), root)],
         visible: 0,
@@ -31,7 +36,8 @@ pub fn run(source: &[u8], programs: &Programs, env: &Environment) -> Result<Vec<
         calls: Vec::new(),
     };
     machine.run(main)?;
-    Ok(machine.out)
+    let Machine { out: text, origins, unset, .. } = machine;
+    Ok(Rendered { text, origins, unset })
 }
 
 struct Machine<'t, 'e> {
@@ -39,6 +45,10 @@ struct Machine<'t, 'e> {
     programs: &'t Programs,
     env: &'e Environment,
     out: Vec<u8>,
+    origins: Origins,
+    /// Variables that were printed without being set, each once.
+    unset: Vec<Unset>,
+    told: HashSet<Vec<u8>>,
     dot: Value<'e>,
     variables: Vec<(Rc<[u8]>, Value<'e>)>,
     /// The first variable of the template that runs; those before it are its callers'.
@@ -89,11 +99,16 @@ impl<'t, 'e> Machine<'t, 'e> {
             };
             step += 1;
             match op {
-                Op::Text(range) => self.out.extend(&self.source[range.clone()]),
-                Op::Print(pipeline) => {
+                Op::Text(range) => {
+                    self.origins.copied(self.out.len(), range.start);
+                    self.out.extend(&self.source[range.clone()]);
+                }
+                Op::Print { at, pipeline } => {
                     let value = self.pipeline(pipeline)?;
                     if pipeline.variables.names.is_empty() {
+                        self.origins.made(self.out.len(), *at);
                         verbs::print(&mut self.out, &value);
+                        self.note_unset(pipeline);
                     }
                 }
                 Op::Enter { pipeline, block, otherwise } => {
@@ -127,6 +142,56 @@ impl<'t, 'e> Machine<'t, 'e> {
                     (program, step) = (callee, 0);
                 }
             }
+        }
+    }
+
+    /// Notes the variables that a printed pipeline takes as they are, although they are not set. One that is compared, tested
+    /// or given a default may be missing on purpose.
+    fn note_unset(&mut self, pipeline: &Pipeline) {
+        let functions = pipeline.commands.iter().filter_map(|command| match &command.first()?.term {
+            Term::Function(function) => Some(function),
+            Term::Dot | Term::Constant(_) | Term::Variable(_) | Term::Pipeline(_) | Term::Fields(..) => None,
+        });
+        if functions.clone().any(|function| function.takes_missing) {
+            return;
+        }
+        for command in &pipeline.commands {
+            if let [Operand { at, term: Term::Function(function) }, name] = &command[..]
+                && function.name == "env"
+                && let Term::Constant(Value::Text(name)) = &name.term
+            {
+                self.note_if_unset(*at, name);
+            }
+            for operand in command {
+                match &operand.term {
+                    Term::Pipeline(inner) => self.note_unset(inner),
+                    Term::Fields(base, fields) => {
+                        if let [name] = &fields[..]
+                            && self.is_environment(base)
+                        {
+                            self.note_if_unset(operand.at, name);
+                        }
+                    }
+                    Term::Dot | Term::Constant(_) | Term::Function(_) | Term::Variable(_) => {}
+                }
+            }
+        }
+    }
+
+    fn is_environment(&self, base: &Operand) -> bool {
+        match &base.term {
+            Term::Dot => matches!(self.dot, Value::Env(_)),
+            Term::Variable(name) => {
+                let known = self.variables[self.visible..].iter().rev().find(|(known, _)| known == name);
+                known.is_some_and(|(_, value)| matches!(value, Value::Env(_)))
+            }
+            Term::Constant(_) | Term::Function(_) | Term::Pipeline(_) | Term::Fields(..) => false,
+        }
+    }
+
+    fn note_if_unset(&mut self, at: usize, name: &[u8]) {
+        if self.env.get(name).is_none() && self.told.insert(name.to_vec()) {
+            self.unset.push(Unset { at, name: String::from_utf8_lossy(name).into_owned() });
         }
     }
 

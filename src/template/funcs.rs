@@ -23,6 +23,8 @@ pub struct Function {
     takes: &'static [Type],
     /// Whether more arguments of the last type, or one less, are fine too.
     variadic: bool,
+    /// Whether an argument may be missing on purpose: it is tested, compared or replaced.
+    pub takes_missing: bool,
     /// For `and` and `or`: the truth of an argument that decides alone.
     pub stops_at: Option<bool>,
     /// Calls it with arguments that were checked; gives a value or what is wrong with them.
@@ -44,7 +46,7 @@ const fn plain(
     takes: &'static [Type],
     run: for<'e> fn(&'e Environment, &[Value<'e>]) -> Outcome<'e>,
 ) -> Function {
-    Function { name, takes, variadic: false, stops_at: None, run }
+    Function { name, takes, variadic: false, takes_missing: false, stops_at: None, run }
 }
 
 const fn variadic(
@@ -52,14 +54,18 @@ const fn variadic(
     takes: &'static [Type],
     run: for<'e> fn(&'e Environment, &[Value<'e>]) -> Outcome<'e>,
 ) -> Function {
-    Function { name, takes, variadic: true, stops_at: None, run }
+    Function { name, takes, variadic: true, takes_missing: false, stops_at: None, run }
 }
 
-static FUNCTIONS: [Function; 26] = [
-    Function { stops_at: Some(false), ..variadic("and", &[Any, Any], last) },
-    Function { stops_at: Some(true), ..variadic("or", &[Any, Any], last) },
-    plain("not", &[Any], |_, args| Ok(Value::Bool(!args[0].is_true()))),
-    plain("len", &[Any], len),
+const fn testing(function: Function) -> Function {
+    Function { takes_missing: true, ..function }
+}
+
+static FUNCTIONS: [Function; 27] = [
+    Function { stops_at: Some(false), ..testing(variadic("and", &[Any, Any], last)) },
+    Function { stops_at: Some(true), ..testing(variadic("or", &[Any, Any], last)) },
+    testing(plain("not", &[Any], |_, args| Ok(Value::Bool(!args[0].is_true())))),
+    testing(plain("len", &[Any], len)),
     variadic("index", &[Any, Any], index),
     variadic("slice", &[Any, Any], slice),
     variadic("call", &[Any, Any], |_, args| Err(format!("a {} is not a function", args[0].type_name()))),
@@ -69,14 +75,23 @@ static FUNCTIONS: [Function; 26] = [
     variadic("html", &[Any], |_, args| Ok(Value::text(text::html(&printed(args))))),
     variadic("js", &[Any], |_, args| Ok(Value::text(text::js(&printed(args))))),
     variadic("urlquery", &[Any], |_, args| Ok(Value::text(text::urlquery(&printed(args))))),
-    variadic("eq", &[Any, Any], |_, args| equal_any(args).map(Value::Bool)),
-    plain("ne", &[Any, Any], |_, args| equal_any(args).map(|equal| Value::Bool(!equal))),
-    plain("lt", &[Any, Any], |_, args| order(args).map(|order| Value::Bool(order.is_some_and(Ordering::is_lt)))),
-    plain("le", &[Any, Any], |_, args| order(args).map(|order| Value::Bool(order.is_some_and(Ordering::is_le)))),
-    plain("gt", &[Any, Any], |_, args| order(args).map(|order| Value::Bool(!order.is_some_and(Ordering::is_le)))),
-    plain("ge", &[Any, Any], |_, args| order(args).map(|order| Value::Bool(!order.is_some_and(Ordering::is_lt)))),
-    plain("default", &[Any, Any], default),
+    testing(variadic("eq", &[Any, Any], |_, args| equal_any(args).map(Value::Bool))),
+    testing(plain("ne", &[Any, Any], |_, args| equal_any(args).map(|equal| Value::Bool(!equal)))),
+    testing(plain("lt", &[Any, Any], |_, args| {
+        order(args).map(|order| Value::Bool(order.is_some_and(Ordering::is_lt)))
+    })),
+    testing(plain("le", &[Any, Any], |_, args| {
+        order(args).map(|order| Value::Bool(order.is_some_and(Ordering::is_le)))
+    })),
+    testing(plain("gt", &[Any, Any], |_, args| {
+        order(args).map(|order| Value::Bool(!order.is_some_and(Ordering::is_le)))
+    })),
+    testing(plain("ge", &[Any, Any], |_, args| {
+        order(args).map(|order| Value::Bool(!order.is_some_and(Ordering::is_lt)))
+    })),
+    testing(plain("default", &[Any, Any], default)),
     plain("env", &[Str], |env, args| Ok(Value::variable(env, bytes(&args[0])))),
+    plain("required", &[Str], required),
     plain("split", &[Str, Str], |_, args| Ok(split(bytes(&args[0]), bytes(&args[1])))),
     plain("join", &[Str, List], |_, args| Ok(join(bytes(&args[0]), &args[1]))),
     plain("replaceAll", &[Str, Str, Str], |_, args| {
@@ -87,6 +102,11 @@ static FUNCTIONS: [Function; 26] = [
     }),
     variadic("loop", &[Any], count),
 ];
+
+/// The names of all functions.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|function| function.name)
+}
 
 /// The function of that name.
 pub fn find(name: &[u8]) -> Option<&'static Function> {
@@ -244,6 +264,16 @@ fn default<'e>(_: &'e Environment, args: &[Value<'e>]) -> Outcome<'e> {
     match bytes(&args[1]) {
         b"" => Ok(Value::text(verbs::sprintf(b"%v", &args[..1]))),
         _ => Ok(args[1].clone()),
+    }
+}
+
+/// A variable that must be there. As for `default`, an empty one counts as missing.
+fn required<'e>(env: &'e Environment, args: &[Value<'e>]) -> Outcome<'e> {
+    let name = bytes(&args[0]);
+    match env.get(name) {
+        Some(value) if !value.is_empty() => Ok(Value::text(value)),
+        Some(_) => Err(format!("the variable `{}` is empty", String::from_utf8_lossy(name))),
+        None => Err(format!("the variable `{}` is not set", String::from_utf8_lossy(name))),
     }
 }
 

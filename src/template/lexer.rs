@@ -114,7 +114,7 @@ impl<'t> Lexer<'t> {
             } else {
                 // The space that makes the marker is left for the action, where it does not matter.
                 self.push(Kind::Open, if trims { 3 } else { 2 });
-                self.action(open)?
+                self.action(open).map_err(|error| unclosed(self.source, open).unwrap_or(error))?
             };
             self.actions.push(open..self.at);
         }
@@ -145,7 +145,7 @@ impl<'t> Lexer<'t> {
                 return Ok(trims);
             }
             let Some(&byte) = self.rest().first() else {
-                return Err((open, format!("the action is not closed up to {}", last_line(self.source))));
+                return Err((open, format!("this `{{{{` has no `}}}}` up to {}", last_line(self.source))));
             };
             match byte {
                 b' ' | b'\t' | b'\r' | b'\n' => self.space(),
@@ -253,6 +253,31 @@ impl<'t> Lexer<'t> {
     fn rest(&self) -> &'t [u8] {
         &self.source[self.at..]
     }
+}
+
+/// What is wrong with an action that cannot be read, if that is because it has no end: there is none, or another action or
+/// a brace of the text comes before it.
+pub fn unclosed(source: &[u8], open: usize) -> Option<(usize, String)> {
+    let inside = source.get(open + 2..)?;
+    let is_closed = find(inside, b"}}").is_some_and(|end| !has_brace(&inside[..end]));
+    let says = "this `{{` has no `}}`, which ends an action of the template";
+    (!is_closed).then(|| (open, says.to_owned()))
+}
+
+/// Whether there is a brace outside of quotes.
+fn has_brace(text: &[u8]) -> bool {
+    let mut quote = None;
+    for &byte in text {
+        match (quote, byte) {
+            (None, b'"' | b'\'' | b'`') => quote = Some(byte),
+            (None, b'{' | b'}') => return true,
+            // What is quoted ends with its line, unless it is raw.
+            (Some(b'"' | b'\''), b'\n') => quote = None,
+            (Some(open), byte) if open == byte => quote = None,
+            (None | Some(_), _) => {}
+        }
+    }
+    false
 }
 
 /// Where a template ends, for what should have ended before.

@@ -1,5 +1,5 @@
 //! Go templates, as ContainerPilot 3.8 renders its config: the language of Go 1.19's `text/template` over the environment,
-//! with the functions `default`, `env`, `split`, `join`, `replaceAll`, `regexReplaceAll` and `loop`.
+//! with the functions `default`, `env`, `split`, `join`, `replaceAll`, `regexReplaceAll` and `loop`, and `required` of our own.
 //!
 //! Pure: a text and an environment in, a text or a positioned error out. Not here: reading files or the real environment,
 //! and any notion of what the text is good for.
@@ -9,6 +9,7 @@ mod floats;
 mod funcs;
 mod lexer;
 mod literal;
+mod origins;
 mod parser;
 mod pattern;
 mod text;
@@ -17,6 +18,8 @@ mod verbs;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+pub use origins::Origins;
 
 /// Environment variables as templates see them: bytes, sorted by name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,8 +67,33 @@ pub struct TemplateError {
     pub message: String,
 }
 
+/// A rendered text.
+#[derive(Debug)]
+pub struct Rendered {
+    /// The text.
+    pub text: Vec<u8>,
+    /// Which piece of the template each piece of it comes from.
+    pub origins: Origins,
+    /// The variables that were printed, although they are not set: each where that happened first.
+    pub unset: Vec<Unset>,
+}
+
+/// A variable that is not set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unset {
+    /// Where the template names it, in bytes.
+    pub at: usize,
+    /// Its name.
+    pub name: String,
+}
+
 /// Renders `text` with `env` as its data; `name` is the file for messages.
 pub fn render(name: &str, text: &[u8], env: &Environment) -> Result<Vec<u8>, TemplateError> {
+    render_traced(name, text, env).map(|rendered| rendered.text)
+}
+
+/// The same, with the origin of each piece of the text.
+pub fn render_traced(name: &str, text: &[u8], env: &Environment) -> Result<Rendered, TemplateError> {
     let rendered = parser::parse(text).and_then(|programs| eval::run(text, &programs, env));
     rendered.map_err(|fault| fault.located(name, text))
 }

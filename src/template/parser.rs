@@ -4,6 +4,8 @@
 
 use std::{collections::HashMap, ops::Range, rc::Rc};
 
+use containerpilot_actors::nearest::nearest;
+
 use super::{
     Fault,
     funcs::{self, Function},
@@ -33,7 +35,12 @@ pub enum Op {
     /// Copies a piece of the source.
     Text(Range<usize>),
     /// `{{ pipeline }}`
-    Print(Pipeline),
+    Print {
+        /// Where the action begins.
+        at: usize,
+        /// What it prints.
+        pipeline: Pipeline,
+    },
     /// The start of a block. If there is nothing to do in it, goes on at `otherwise`.
     Enter {
         /// Decides, and gives the dot of `with` and the elements of `range`.
@@ -137,7 +144,8 @@ pub fn parse(source: &[u8]) -> Result<Programs, Fault> {
         open: vec![Draft::new(Vec::new(), 0)],
     };
     while parser.peek().kind != Kind::End {
-        parser.item()?;
+        let open = parser.peek().at;
+        parser.item().map_err(|fault| without_end(source, open, fault))?;
     }
     let main = parser.open.pop().expect("the text itself is closed last");
     if !parser.open.is_empty() || !main.blocks.is_empty() {
@@ -147,6 +155,28 @@ pub fn parse(source: &[u8]) -> Result<Programs, Fault> {
     }
     parser.define(main)?;
     Ok(parser.programs)
+}
+
+/// The fault of an action, or that it has no end, so that it takes what follows for its own.
+fn without_end(source: &[u8], open: usize, fault: Fault) -> Fault {
+    let is_action = source.get(open..).is_some_and(|rest| rest.starts_with(b"{{"));
+    match lexer::unclosed(source, open).filter(|_| is_action) {
+        Some((at, message)) => Fault::new(at, message),
+        None => fault,
+    }
+}
+
+/// The words that stand for no value.
+const KEYWORDS: [&str; 10] = ["block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"];
+
+/// What whoever wrote an unknown word may have meant.
+fn hint(word: &str) -> String {
+    let is_variable = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    if word.chars().all(is_variable) {
+        return format!(", perhaps the variable `.{word}`");
+    }
+    let known = funcs::names().chain(KEYWORDS);
+    nearest(word, known).map(|name| format!(", perhaps `{name}`")).unwrap_or_default()
 }
 
 /// A template that is being read.
@@ -229,7 +259,7 @@ impl<'t> Parser<'t> {
             b"define" => self.definition(),
             _ => {
                 let pipeline = self.pipeline("an action", Kind::Close)?;
-                self.op(Op::Print(pipeline));
+                self.op(Op::Print { at: token.at, pipeline });
                 Ok(())
             }
         }
@@ -571,15 +601,14 @@ impl<'t> Parser<'t> {
 
     /// None for a keyword, which no operand can be.
     fn word(&self, token: Token<'t>) -> Result<Option<Term>, Fault> {
-        const KEYWORDS: [&[u8]; 10] =
-            [b"block", b"break", b"continue", b"define", b"else", b"end", b"if", b"range", b"template", b"with"];
         Ok(Some(match token.text {
             b"true" => Term::Constant(Value::Bool(true)),
             b"false" => Term::Constant(Value::Bool(false)),
             b"nil" => Term::Constant(Value::Nil),
-            word if KEYWORDS.contains(&word) => return Ok(None),
+            word if KEYWORDS.iter().any(|known| known.as_bytes() == word) => return Ok(None),
             word => Term::Function(funcs::find(word).ok_or_else(|| {
-                Fault::new(token.at, format!("the function `{}` is not defined", String::from_utf8_lossy(word)))
+                let word = String::from_utf8_lossy(word);
+                Fault::new(token.at, format!("the function `{word}` is not defined{}", hint(&word)))
             })?),
         }))
     }
@@ -626,7 +655,7 @@ impl<'t> Parser<'t> {
             Op::Enter { otherwise: to, .. } | Op::Next { end: to } | Op::Jump(to) | Op::Escape { to, .. } => {
                 *to = target
             }
-            Op::Text(_) | Op::Print(_) | Op::Leave | Op::Call { .. } => {}
+            Op::Text(_) | Op::Print { .. } | Op::Leave | Op::Call { .. } => {}
         }
     }
 

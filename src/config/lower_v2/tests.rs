@@ -4,7 +4,7 @@ use containerpilot_actors::addresses::{Host, InterfaceAddress};
 use containerpilot_actors::spec::{CatalogSpec, MetricKind};
 
 use super::*;
-use crate::config::{Loaded, Version, parse};
+use crate::config::{Loaded, Version, Written, parse};
 
 fn host() -> Host {
     let address = |interface: &str, address: &str| InterfaceAddress {
@@ -27,7 +27,7 @@ fn tried_after(
     let environment: Environment = environment.iter().copied().collect();
     let command: Vec<OsString> = command.iter().map(Into::into).collect();
     let surroundings = Surroundings { environment: &environment, host: &host() };
-    parse("cp.json", text, &command, spoken, surroundings).map_err(|error| error.to_string())
+    parse(&Written::plain("cp.json", text), &[], &command, spoken, surroundings).map_err(|error| error.to_string())
 }
 
 /// The spec of a config beside an application.
@@ -327,15 +327,16 @@ fn what_is_wrong_with_a_service_is_told() {
 #[test]
 fn an_unusual_name_is_only_warned_of() {
     for name in ["My_App", "a", "x y", "9"] {
-        let spec = spec(&format!("{{ services: [ {{ name: '{name}', port: 1, poll: 1, ttl: 1 }} ] }}"));
+        let spec = spec(&format!("{{ consul: 'h', services: [ {{ name: '{name}', port: 1, poll: 1, ttl: 2 }} ] }}"));
         assert!(spec.warnings[0].contains("services[0].name: is an unusual name"), "{:?}", spec.warnings);
     }
-    assert_eq!(service("").warnings, Vec::<String>::new());
+    let usual = spec(&format!("{{ consul: 'h', services: [ {{ {SERVICE} }} ] }}"));
+    assert_eq!(usual.warnings, Vec::<String>::new());
 }
 
 #[test]
 fn two_services_of_one_name_are_two_jobs_of_one_name() {
-    let spec = spec(&format!("{{ services: [ {{ {SERVICE} }}, {{ {SERVICE}, health: 'x' }} ] }}"));
+    let spec = spec(&format!("{{ consul: 'h', services: [ {{ {SERVICE} }}, {{ {SERVICE}, health: 'x' }} ] }}"));
     for name in ["web", "web#2"] {
         assert!(job(&spec, name).service.is_some() && job(&spec, name).configured_name().as_str() == "web");
     }
@@ -443,8 +444,8 @@ fn an_unknown_key_is_an_error_anywhere() {
         ("{ Tasks: [], services: [] }", "`Tasks` is not a field of a version 2 config, perhaps `tasks`"),
         ("{ tasks: [ { command: 'a', frequency: 1, retry: 1 } ] }", "`retry` is not a field of a task"),
         (
-            "{ coprocesses: [ { command: 'a', restart: 1 } ] }",
-            "`restart` is not a field of a coprocess, perhaps `restarts`",
+            "{ coprocesses: [ { command: 'a', restrats: 1 } ] }",
+            "`restrats` is not a field of a coprocess, perhaps `restarts`",
         ),
         ("{ telemetry: { interfaces: 'lo', sensors: [], path: '/' } }", "`path` is not a field of `telemetry`"),
     ] {
@@ -527,4 +528,37 @@ fn a_command_beside_version_3_is_warned_of() {
     let spec = tried("{ jobs: [ { name: 'a', exec: 'b' } ] }", &["nginx", "-g"], &[]).unwrap().spec;
     assert_eq!(spec.jobs.len(), 1);
     assert!(spec.warnings[0].contains("`nginx` is not run"), "{:?}", spec.warnings);
+}
+
+#[test]
+fn names_that_2_7_takes_and_ignores_are_warned_of() {
+    let warnings = spec(
+        "{ consul: 'h:1', services: [ { name: 'web', port: 80, health: 'true', poll: 1, ttl: 2, ID: 'x', healthCheckCmd: 1 } ], \
+         backends: [ { name: 'db', poll: 1, onChange: 'true', lastState: 1 } ], tasks: [ { command: 'true', frequency: '1s', cmd: 1 } ], \
+         coprocesses: [ { command: 'true', restartLimit: 1 } ], telemetry: { listening: true, sensors: [ { name: 's', help: 'h', \
+         type: 'gauge', poll: 1, check: 'true', checkCmd: 1 } ] } }",
+    )
+    .warnings;
+    assert_eq!(warnings.len(), 7, "{warnings:?}");
+    assert!(warnings.iter().all(|says| says.contains("has no effect, as in earlier versions")), "{warnings:?}");
+}
+
+#[test]
+fn what_is_doubtful_is_warned_of_as_in_version_3() {
+    let warnings = |text: &str| spec(text).warnings;
+    let told = warnings("{ services: [ { name: 'web', port: 80, health: 'a && b', poll: 5, ttl: 5 } ] }");
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("cp.json:1:13: services: there is no catalog"), "{told:?}");
+    assert!(told[1].contains("service[web].health: there is no shell for `&&`"), "{told:?}");
+    assert!(told[2].contains("service[web].ttl: `5` is not above `poll`, which is 5"), "{told:?}");
+    let told = warnings("{ backends: [ { name: 'db', poll: 1, onChange: 'x' } ] }");
+    assert!(told.len() == 1 && told[0].starts_with("cp.json:1:13: backends: there is no catalog"), "{told:?}");
+    let told = warnings("{ preStart: 'a; b', tasks: [ { command: 'x', command: 'y', frequency: 1 } ] }");
+    assert!(told.len() == 2 && told[0].contains("preStart: there is no shell for `;`"), "{told:?}");
+    assert!(told[1].contains("tasks[0].command: `command` is given twice"), "{told:?}");
+    let told = tried("{}", &["app", "-h", "{{ .HOST }}"], &[]).unwrap().spec.warnings;
+    assert!(told.len() == 1 && told[0].starts_with("command line:1:4: `HOST` is not set"), "{told:?}");
+    let idle = tried("{ services: [] }", &[], &[]).unwrap().spec.warnings;
+    assert!(idle.len() == 1 && idle[0].contains("there is nothing to run"), "{idle:?}");
+    assert_eq!(warnings("{}"), Vec::<String>::new());
 }

@@ -44,7 +44,7 @@ fn loaded(text: &str, command: &[&str]) -> Result<Loaded, String> {
 fn loaded_in(text: &str, command: &[&str], environment: &Environment) -> Result<Loaded, String> {
     let text = template::render("app.json", text.as_bytes(), environment).map_err(|error| error.to_string())?;
     let surroundings = Surroundings { environment, host: &host() };
-    parse("app.json", std::str::from_utf8(&text).unwrap(), &words(command), None, surroundings)
+    parse(&Written::plain("app.json", std::str::from_utf8(&text).unwrap()), &[], &words(command), None, surroundings)
         .map_err(|error| error.to_string())
 }
 
@@ -149,9 +149,7 @@ fn means_the_same_in(config: &str, command: &[&str], environment: &Environment) 
     let old = loaded_in(config, command, environment).unwrap_or_else(|error| panic!("{error}\n{config}"));
     let written = new.text;
     let new = loaded_in(&written, &[], environment).unwrap_or_else(|error| panic!("{error}\n{config}\n{written}"));
-    // Of services of one name both versions warn.
-    let warnings: Vec<&String> = new.spec.warnings.iter().filter(|says| !says.contains("both run")).collect();
-    assert!(warnings.is_empty(), "{warnings:?} {written}");
+    assert!(new.findings.iter().all(|finding| finding.is_warning), "{:?}\n{written}", new.findings);
     let (new, old) = (essence(new.spec), essence(old.spec));
     for (new, old) in new.jobs.iter().zip(&old.jobs) {
         assert_eq!(new, old, "{config}\n{written}");

@@ -14,6 +14,7 @@ mod pattern;
 mod text;
 mod value;
 mod verbs;
+mod work;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,7 +1,6 @@
 //! One actor per health check: runs the command at its pace, and tells the job what came of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::clock::Instant;
 use actix::prelude::*;
@@ -23,7 +22,8 @@ use crate::timers::{self, TimerElapsed, Timers};
 pub struct HealthCheckActor {
     owner: Owner,
     launch: Option<Arc<Launch>>,
-    timeout: Option<Duration>,
+    /// As messages have it.
+    timeout: String,
     policy: CheckPolicy,
     reaper: Recipient<ReaperCommand>,
     bus: Recipient<BusCommand>,
@@ -59,7 +59,7 @@ impl HealthCheckActor {
         let owner = Owner::Check(job.name.clone());
         Self {
             launch: health.exec.clone().map(launch),
-            timeout: health.timeout,
+            timeout: crate::duration::told(health.timeout, health.timeout_text.as_deref()),
             policy: CheckPolicy::new(health, maintenance),
             reaper,
             bus,
@@ -79,7 +79,7 @@ impl HealthCheckActor {
                 Action::Spawn(run) => self.spawn(run, ctx),
                 Action::Terminate(run) => self.signal(run, GroupSignal::Terminate),
                 Action::TimedOut(run) => {
-                    let after = self.timeout.map(crate::duration::go_format).unwrap_or_default();
+                    let after = &self.timeout;
                     warn!(self.log, "{} timeout after {}", self.owner, after);
                     self.signal(run, GroupSignal::Kill);
                 }

@@ -90,6 +90,8 @@ pub struct JobSpec {
     pub restarts: Budget,
     /// How long a run may take before its group is killed.
     pub timeout: Option<Duration>,
+    /// What that was written as, if messages have it so.
+    pub timeout_text: Option<String>,
     /// How long a stop waits for the jobs that watch its `stopping`.
     pub stop_timeout: Option<Duration>,
     /// The pauses between restarts of a job that ends quickly; `None` for `backoff: "none"`. What cannot even be started pauses
@@ -138,6 +140,7 @@ impl JobSpec {
             wait_timeout: None,
             restarts: Budget::Limited(0),
             timeout: None,
+            timeout_text: None,
             stop_timeout: None,
             backoff: Some(Backoff::default()),
             not_started: None,
@@ -370,6 +373,8 @@ pub struct HealthSpec {
     pub ttl: Duration,
     /// How long a check may take before its group is killed; the interval by default.
     pub timeout: Option<Duration>,
+    /// What that was written as, if messages have it so.
+    pub timeout_text: Option<String>,
     /// So many failures in a row are told to the catalog at once as critical; without it the TTL lapses.
     pub failures: Option<u32>,
     /// What becomes of the check's output.

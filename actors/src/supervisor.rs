@@ -4,6 +4,7 @@ mod catalog_change;
 mod ending;
 mod orders;
 mod reload;
+mod summary;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{Logger, debug, error, warn};
+use summary::Summary;
 use tokio::sync::oneshot;
 
 use crate::address_watcher::{AddressWatcher, PickAddress, WatchAddresses};
@@ -197,6 +199,7 @@ impl Supervisor {
     fn start_control(&mut self, ctx: &Context<Self>) {
         let (Some(core), Some(spec)) = (&self.core, self.spec.control.clone()) else { return };
         let neighbours = ControlNeighbours {
+            log: self.log.clone(),
             supervisor: ctx.address().recipient(),
             reloads: ctx.address().recipient(),
             overview: ctx.address().recipient(),
@@ -534,6 +537,8 @@ impl Actor for Supervisor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.policy.stay_up(self.spec.stay_up);
         self.start_core(ctx);
+        // 3.8: these words
+        debug!(self.log, "loaded config: {}", Summary(&self.spec));
         for warning in &self.spec.warnings {
             warn!(self.log, "{}", warning);
         }

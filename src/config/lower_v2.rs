@@ -177,6 +177,11 @@ fn service_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<
     name
 }
 
+/// What a limit was written as: 2.7 told it so.
+fn as_written(field: Field<'_>) -> Option<String> {
+    field.node.and_then(super::reader::text)
+}
+
 fn hook(scope: &Scope, field: Field<'_>, name: &str, reader: &mut Reader) -> Option<JobSpec> {
     Some(JobSpec {
         exec: Some(command(scope, field, reader)?),
@@ -248,7 +253,8 @@ fn tasks(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Reader) 
         let name = name.unwrap_or_else(|| exec::joined(&exec));
         let output = logged(&[("process", "task"), ("task", &name)]);
         let task = periodic(format!("task[{name}]"), exec, frequency, timeout.or(Some(frequency)));
-        jobs.add(JobSpec { output, ..task });
+        let timeout_text = timeout.and(as_written(raw.timeout)).or_else(|| as_written(raw.frequency));
+        jobs.add(JobSpec { output, timeout_text, ..task });
     }
 }
 
@@ -305,7 +311,15 @@ fn services(
             ..ServiceSpec::new(&name)
         };
         jobs.add(JobSpec {
-            health: Some(HealthSpec { exec, interval, ttl, timeout, failures: None, output }),
+            health: Some(HealthSpec {
+                exec,
+                interval,
+                ttl,
+                timeout,
+                timeout_text: timeout.and(as_written(raw.timeout)),
+                failures: None,
+                output,
+            }),
             service: (first == index).then_some(service),
             // It leaves the catalog before `preStop` when we are asked to end, else after `postStop`.
             last: Last::UnlessAsked,
@@ -340,6 +354,7 @@ fn backends(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Reade
             start: StartRule::Each(Event::new(EventCode::StatusChanged, Source::Watch(name.clone()))),
             merges: true,
             timeout,
+            timeout_text: timeout.and(as_written(raw.timeout)),
             last: Last::Yes,
             pauses: true,
             on_reload: OnReload::Replace,
@@ -394,7 +409,7 @@ fn sensor(scope: &Scope, node: &Node, metrics: &mut Vec<MetricSpec>, reader: &mu
     let name = metric.full_name.clone();
     discovery::add_metric(scope, metrics, metric, reader);
     let sensor = periodic(format!("sensor[{name}]"), exec?, poll?, timeout);
-    Some(JobSpec { metric: Some(name), ..sensor })
+    Some(JobSpec { metric: Some(name), timeout_text: timeout.and(as_written(raw.timeout)), ..sensor })
 }
 
 #[cfg(test)]

@@ -86,11 +86,13 @@ fn essence(spec: Spec) -> Spec {
         job.output = output(job.output.clone());
         // These are told of above the new config.
         job.not_started = None;
+        job.timeout_text = None;
         if let Some(service) = &mut job.service {
             service.check_id = None;
         }
         if let Some(health) = &mut job.health {
             health.output = output(health.output.clone());
+            health.timeout_text = None;
             // A service without a check has nothing to limit or to log.
             if health.exec.is_none() {
                 health.timeout = None;

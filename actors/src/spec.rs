@@ -564,6 +564,8 @@ pub struct EtcdSpec {
     pub prefix: String,
     /// Which of its interfaces is spoken.
     pub api: EtcdApi,
+    /// Whether a warning is due if there are entries of API 2: nobody has chosen an API, and 2.7 spoke that one.
+    pub warns_of_api2: bool,
     /// Who we are, if anybody asks.
     pub login: Option<EtcdLogin>,
     /// How TLS is done.

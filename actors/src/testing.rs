@@ -87,6 +87,7 @@ pub fn etcd(addresses: &[String]) -> EtcdSpec {
         endpoints: endpoints.collect(),
         prefix: "/containerpilot".to_owned(),
         api: EtcdApi::Three,
+        warns_of_api2: false,
         login: None,
         tls: TlsSpec::default(),
     }

@@ -38,6 +38,9 @@ pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, 
     let config: Config<'_> = reader.read(&scope, root)?;
     let catalogs = Catalogs { consul: config.consul, etcd: config.etcd, zookeeper: config.zookeeper };
     let mut catalog = catalog(&scope, catalogs, surroundings.environment, reader);
+    if let Some(CatalogSpec::Etcd(etcd)) = &mut catalog {
+        etcd.warns_of_api2 = !has_api(config.etcd);
+    }
     let mut jobs = Jobs::default();
     services(&scope, config.services, surroundings, catalog.as_ref(), &mut jobs, reader);
     let (telemetry, sensors) = telemetry(&scope, config.telemetry, surroundings, reader);
@@ -79,6 +82,12 @@ pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, 
     let exec = main_command(command, &spec, surroundings.environment, reader);
     spec.jobs.push(JobSpec { not_started: Some(NOT_STARTED), ..main_job(main, exec) });
     Some(spec)
+}
+
+/// Whether somebody has chosen an API of etcd. 2.7 spoke API 2, and had nothing to choose.
+fn has_api(etcd: Field<'_>) -> bool {
+    let entries = etcd.node.map_or(&[][..], super::entries);
+    entries.iter().any(|(key, value)| key.eq_ignore_ascii_case("api") && !value.is_null())
 }
 
 /// A command without any config: a plain init, which passes every signal on.

@@ -544,7 +544,7 @@ fn limits_are_told_as_they_were_written_and_checks_say_whose_they_are() {
         pilot.says(words);
     }
     let config = pilot.folder.join("app.json5");
-    let output = crate::pilot::containerpilot(&["-reload", "-config", config.to_str().unwrap()]);
+    let output = containerpilot(&["-reload", "-config", config.to_str().unwrap()]);
     assert!(output.status.success(), "{output:?}");
     pilot.says("control: reloaded app via control plane");
 }

@@ -2,6 +2,7 @@
 //!
 //! Not here: children's lines, which take a faster path to the same formats (`containerpilot_actors::output`).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -94,26 +95,41 @@ fn plain(line: &mut Vec<u8>, stamp: &str, record: &Record<'_>, values: &OwnedKVL
     let message = record.msg().to_string();
     line.extend_from_slice(stamp.as_bytes());
     line.push(b' ');
-    line.extend_from_slice(message.replace('\n', "\\n").as_bytes());
+    line.extend_from_slice(visible(&message).as_bytes());
     for (key, value) in Values::of(record, values)?.0 {
         // Most messages name their job already.
         if matches!(key.as_str(), "job" | "check") && message.contains(&value) {
             continue;
         }
         line.extend_from_slice(format!(" {key}=").as_bytes());
-        encode_text_value(line, value.as_bytes());
+        encode_text_value(line, without_c1(&value).as_bytes());
     }
     line.push(b'\n');
     Ok(())
 }
 
+/// What others have put into our sentences, with escapes for control characters: the log may be a terminal.
+fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
+/// The same for those that a value of the text format may have: of the second set.
+fn without_c1(text: &str) -> Cow<'_, str> {
+    let is_c1 = |c: char| ('\u{7f}'..='\u{9f}').contains(&c);
+    if text.contains(is_c1) { visible(text) } else { text.into() }
+}
+
 fn text(line: &mut Vec<u8>, record: &Record<'_>, values: &OwnedKVList) -> io::Result<()> {
     let head = format!("time=\"{}\" level={} msg=", stamp_seconds(), word(record.level()));
     line.extend_from_slice(head.as_bytes());
-    encode_text_value(line, record.msg().to_string().as_bytes());
+    encode_text_value(line, without_c1(&record.msg().to_string()).as_bytes());
     for (key, value) in Values::of(record, values)?.0 {
         line.extend_from_slice(format!(" {key}=").as_bytes());
-        encode_text_value(line, value.as_bytes());
+        encode_text_value(line, without_c1(&value).as_bytes());
     }
     line.push(b'\n');
     Ok(())

@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod logging;
 mod template;
+mod terminal;
 mod views;
 
 use std::error::Error;
@@ -62,14 +63,14 @@ fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os().skip(1)) {
         Ok(invocation) => invocation,
         Err(error) => {
-            print(io::stderr(), &format!("{error}\n{}", cli::usage()));
+            print(io::stderr(), &format!("{}\n{}", terminal::lines(&error.to_string()), cli::usage()));
             return ExitCode::from(USAGE);
         }
     };
     match execute(invocation) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            print(io::stderr(), &format!("{}\n", chain(&failure)));
+            print(io::stderr(), &format!("{}\n", terminal::lines(&chain(&failure))));
             ExitCode::from(FAILED)
         }
     }
@@ -93,7 +94,7 @@ fn execute(Invocation { command, config }: Invocation) -> Result<u8, Failure> {
             let Migrated { text, notes } = config::migrate(&source()?, &command, &host)?;
             write_config(text.as_bytes(), out.as_deref())?;
             for says in notes {
-                print(io::stderr(), &format!("{says}\n"));
+                print(io::stderr(), &format!("{}\n", terminal::lines(&says)));
             }
         }
         Command::Validate { command, is_strict } => {
@@ -134,11 +135,11 @@ fn carried_out(request: &Request, answer: &[u8]) -> Result<u8, Failure> {
         // 3.8: silence
         Request::Reload | Request::Maintenance { .. } | Request::PutEnv(_) | Request::PutMetric(_) => {}
         Request::Ping => print(io::stdout(), "ok\n"),
-        Request::DryRun { json: true } => print(io::stdout(), &String::from_utf8_lossy(answer)),
+        Request::DryRun { json: true } => print(io::stdout(), &terminal::json(&String::from_utf8_lossy(answer))),
         Request::DryRun { json: false } => print(io::stdout(), &understood::<views::Diff>(answer)?.lines()),
         Request::Order { order, .. } => {
             let job: views::Job = understood(answer)?;
-            print(io::stdout(), &format!("{}\n", job.explanation));
+            print(io::stdout(), &job.sentence());
             let started = matches!(order, cli::Order::Start | cli::Order::Restart);
             return Ok(if started && !job.came_up() { FAILED } else { 0 });
         }
@@ -163,7 +164,7 @@ fn answered(query: &Query, socket: &Path) -> Result<u8, Failure> {
         Query::Status { json, watch: false } => {
             let answer = client::status(query, socket)?;
             let text = if *json {
-                String::from_utf8_lossy(&answer).into()
+                terminal::json(&String::from_utf8_lossy(&answer))
             } else {
                 understood::<views::Status>(&answer)?.table()
             };
@@ -177,7 +178,7 @@ fn answered(query: &Query, socket: &Path) -> Result<u8, Failure> {
                 std::thread::park_timeout(REDRAW);
             }
         }
-        Query::Explain(name) => print(io::stdout(), &format!("{}\n", find(status()?, name)?.explanation)),
+        Query::Explain(name) => print(io::stdout(), &find(status()?, name)?.sentence()),
         Query::Healthy(name) => {
             let status = status()?;
             let jobs = match name {
@@ -187,11 +188,11 @@ fn answered(query: &Query, socket: &Path) -> Result<u8, Failure> {
             let is_well = if name.is_some() { views::Job::is_well } else { views::Job::is_well_among_all };
             let ill: Vec<_> = jobs.iter().filter(|job| !is_well(job)).collect();
             for job in &ill {
-                print(io::stdout(), &format!("{}\n", job.explanation));
+                print(io::stdout(), &job.sentence());
             }
             return Ok(if ill.is_empty() { 0 } else { FAILED });
         }
-        Query::Events => client::events(socket, |event| writeln!(io::stdout(), "{event}"))?,
+        Query::Events => client::events(socket, |event| writeln!(io::stdout(), "{}", terminal::json(event)))?,
         Query::Logs { job, follow } => client::logs(job, *follow, socket, |line| match views::said(line) {
             Some(views::Said::Line { msg }) => writeln!(io::stdout(), "{msg}"),
             Some(views::Said::Lost { lost }) => {
@@ -229,7 +230,7 @@ fn load(
 /// Tells what is wrong or doubtful with a config that can be used; the exit status.
 fn validated(loaded: &Loaded, is_strict: bool) -> u8 {
     for finding in &loaded.findings {
-        print(io::stderr(), &format!("{}\n", finding.says));
+        print(io::stderr(), &format!("{}\n", terminal::lines(&finding.says)));
     }
     let is_fine = loaded.findings.iter().all(|finding| finding.is_warning && !is_strict);
     if is_fine { 0 } else { FAILED }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::terminal::line;
+
 /// `/v3/status`, as far as it is shown.
 #[derive(Debug, Deserialize)]
 pub struct Status {
@@ -33,8 +35,8 @@ pub struct Job {
     checked: bool,
     service: Option<Service>,
     waiting_for: Option<String>,
-    /// Why it is in its state, in a sentence.
-    pub explanation: String,
+    /// Why it is in its state.
+    explanation: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,18 +110,23 @@ impl Diff {
             ("unchanged", unchanged),
             ("settings", settings),
         ];
-        let line = |(word, names): (&str, &Vec<String>)| {
-            let names = if names.is_empty() { "-".to_owned() } else { names.join(" ") };
+        let of_kind = |(word, names): (&str, &Vec<String>)| {
+            let names = if names.is_empty() { "-".to_owned() } else { line(&names.join(" ")) };
             format!("{:10} {names}\n", format!("{word}:"))
         };
         let starts: Vec<String> = starts.iter().map(|(job, when)| format!("{job} {when}")).collect();
         let starts =
-            if starts.is_empty() { String::new() } else { format!("{:10} {}\n", "starts:", starts.join("; ")) };
-        lists.map(line).concat() + &starts
+            if starts.is_empty() { String::new() } else { format!("{:10} {}\n", "starts:", line(&starts.join("; "))) };
+        lists.map(of_kind).concat() + &starts
     }
 }
 
 impl Job {
+    /// Why it is in its state, for a terminal: a job may have written parts of it.
+    pub fn sentence(&self) -> String {
+        format!("{}\n", line(&self.explanation))
+    }
+
     /// Whether a health check would be content with it.
     pub fn is_well(&self) -> bool {
         match (self.state.as_str(), self.health.as_str()) {
@@ -180,7 +187,7 @@ impl Status {
         let services = self.jobs.iter().filter_map(|job| job.service.as_ref()).chain(&self.telemetry);
         let failing = services.filter_map(|service| Some((&service.name, service.registration.error.as_ref()?)));
         let lines: String = failing
-            .map(|(name, error)| format!("The registration of {} fails: {}\n", harmless(name), harmless(error)))
+            .map(|(name, error)| format!("The registration of {} fails: {}\n", line(name), line(error)))
             .collect();
         if !lines.is_empty() {
             text.push_str(&format!("\n{lines}"));
@@ -195,22 +202,17 @@ impl Status {
     }
 }
 
-/// Control characters would move the cursor, so they are shown as `?`.
-fn harmless(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
-}
-
 /// Columns as wide as they must be; all rows have as many cells.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> =
         (0..columns).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
+    let of_row = |row: &Vec<String>| {
         let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", harmless(cell), width = *width)).collect();
+            row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", line(cell), width = *width)).collect();
         format!("{}\n", cells.join("  ").trim_end())
     };
-    rows.iter().map(line).collect()
+    rows.iter().map(of_row).collect()
 }
 
 /// `41s`, `3m`, `5h`, `12d`
@@ -259,6 +261,13 @@ mod tests {
                      app  running  1s   7    0         unknown  -          -          failing\n\n\
                      The registration of app fails: 403: Permission?denied\n";
         assert_eq!(status.table(), table);
+    }
+
+    #[test]
+    fn a_sentence_is_one_line_without_control_characters() {
+        let explanation = "bad has failed: exit status 3\n\u{1b}]0;OWNED\u{7}\u{9b}2J\u{7f}";
+        let job = job("bad", serde_json::json!({ "explanation": explanation }));
+        assert_eq!(job.sentence(), "bad has failed: exit status 3??]0;OWNED??2J?\n");
     }
 
     #[test]

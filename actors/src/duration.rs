@@ -28,6 +28,11 @@ pub fn go_format(duration: Duration) -> String {
     }
 }
 
+/// A limit for a message: as it was written, if version 2 tells it so, or as Go prints it.
+pub fn told(limit: Option<Duration>, written: Option<&str>) -> String {
+    written.map_or_else(|| limit.map(go_format).unwrap_or_default(), str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

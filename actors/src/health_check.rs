@@ -1,7 +1,6 @@
 //! One actor per health check: runs the command at its pace, and tells the job what came of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::clock::Instant;
 use actix::prelude::*;
@@ -25,7 +24,8 @@ pub struct HealthCheckActor {
     /// The source of its events.
     source: Source,
     launch: Option<Arc<Launch>>,
-    timeout: Option<Duration>,
+    /// As messages have it.
+    timeout: String,
     policy: CheckPolicy,
     reaper: Recipient<ReaperCommand>,
     bus: Recipient<BusCommand>,
@@ -62,7 +62,7 @@ impl HealthCheckActor {
         let owner = Owner::Check(job.name.clone());
         Self {
             launch: health.exec.clone().map(launch),
-            timeout: health.timeout,
+            timeout: crate::duration::told(health.timeout, health.timeout_text.as_deref()),
             policy: CheckPolicy::new(health, maintenance),
             reaper,
             bus,
@@ -86,7 +86,7 @@ impl HealthCheckActor {
                     self.reaper.do_send(ReaperCommand::Stop { owner, run, whole_group: true });
                 }
                 Action::TimedOut(run) => {
-                    let after = self.timeout.map(crate::duration::go_format).unwrap_or_default();
+                    let after = &self.timeout;
                     warn!(self.log, "{} timeout after {}", self.owner, after);
                     self.signal(run, GroupSignal::Kill);
                 }

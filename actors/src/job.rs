@@ -51,7 +51,8 @@ pub struct JobActor {
     metric: Option<String>,
     /// What the current run has printed, if that is a value.
     printed: Option<String>,
-    timeout: Option<Duration>,
+    /// As messages have it.
+    timeout: String,
     policy: JobPolicy,
     neighbours: JobNeighbours,
     timers: Timers<Timer>,
@@ -104,7 +105,7 @@ impl JobActor {
             term_process: spec.term_process,
             metric: spec.metric.clone(),
             printed: None,
-            timeout: spec.timeout,
+            timeout: crate::duration::told(spec.timeout, spec.timeout_text.as_deref()),
             policy: JobPolicy::new(spec, around),
             neighbours,
             timers: Timers::default(),
@@ -158,7 +159,7 @@ impl JobActor {
                 }
                 Action::TimedOut(run) => {
                     // 3.8: these words
-                    let after = self.timeout.map(crate::duration::go_format).unwrap_or_default();
+                    let after = &self.timeout;
                     warn!(self.log, "{} timeout after {}: '{}'", self.name, after, self.program());
                     self.signal(run, GroupSignal::Kill);
                 }

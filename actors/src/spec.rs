@@ -92,6 +92,8 @@ pub struct JobSpec {
     pub restarts: Budget,
     /// How long a run may take before its group is killed.
     pub timeout: Option<Duration>,
+    /// What that was written as, if messages have it so.
+    pub timeout_text: Option<String>,
     /// How long a stop waits for the jobs that watch its `stopping`.
     pub stop_timeout: Option<Duration>,
     /// The pauses between restarts of a job that ends quickly; `None` for `backoff: "none"`. What cannot even be started pauses
@@ -149,6 +151,7 @@ impl JobSpec {
             wait_timeout: None,
             restarts: Budget::Limited(0),
             timeout: None,
+            timeout_text: None,
             stop_timeout: None,
             backoff: Some(Backoff::default()),
             not_started: None,
@@ -382,6 +385,8 @@ pub struct HealthSpec {
     pub ttl: Duration,
     /// How long a check may take before its group is killed; the interval by default.
     pub timeout: Option<Duration>,
+    /// What that was written as, if messages have it so.
+    pub timeout_text: Option<String>,
     /// So many failures in a row are told to the catalog at once as critical; without it the TTL lapses.
     pub failures: Option<u32>,
     /// What becomes of the check's output.
@@ -571,6 +576,8 @@ pub struct EtcdSpec {
     pub prefix: String,
     /// Which of its interfaces is spoken.
     pub api: EtcdApi,
+    /// Whether a warning is due if there are entries of API 2: nobody has chosen an API, and 2.7 spoke that one.
+    pub warns_of_api2: bool,
     /// Who we are, if anybody asks.
     pub login: Option<EtcdLogin>,
     /// How TLS is done.

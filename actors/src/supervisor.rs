@@ -5,6 +5,7 @@ mod ending;
 mod environment;
 mod orders;
 mod reload;
+mod summary;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use slog::{Logger, debug, error, info, warn};
+use summary::Summary;
 use tokio::sync::oneshot;
 
 use crate::address_watcher::{AddressWatcher, PickAddress, WatchAddresses};
@@ -237,6 +239,7 @@ impl Supervisor {
     fn start_control(&mut self, ctx: &Context<Self>) {
         let (Some(core), Some(spec)) = (&self.core, self.spec.control.clone()) else { return };
         let neighbours = ControlNeighbours {
+            log: self.log.clone(),
             supervisor: ctx.address().recipient(),
             environment: ctx.address().recipient(),
             reloads: ctx.address().recipient(),
@@ -715,6 +718,8 @@ impl Actor for Supervisor {
         self.waits.of(&self.spec);
         self.start_core(ctx);
         self.grant();
+        // 3.8: these words
+        debug!(self.log, "loaded config: {}", Summary(&self.spec));
         for warning in &self.spec.warnings {
             warn!(self.log, "{}", warning);
         }

@@ -40,6 +40,7 @@ pub fn check(script: &str) -> HealthSpec {
         exec: Some(Exec { program: "sh".into(), args: vec!["-c".into(), script.into()] }),
         interval: secs(1),
         ttl: secs(5),
+        timeout_text: None,
         timeout: Some(secs(1)),
         failures: None,
         output: OutputSpec::default(),
@@ -86,6 +87,7 @@ pub fn etcd(addresses: &[String]) -> EtcdSpec {
         endpoints: endpoints.collect(),
         prefix: "/containerpilot".to_owned(),
         api: EtcdApi::Three,
+        warns_of_api2: false,
         login: None,
         tls: TlsSpec::default(),
     }

@@ -41,8 +41,8 @@ pub fn catalog(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<C
     };
     let prefix = reader.string(&scope, raw.prefix);
     let prefix = prefix.as_deref().unwrap_or(PREFIX).trim_end_matches('/').to_owned();
-    let spec =
-        EtcdSpec { prefix, api: api(&scope, raw.api, reader), login: login(&scope, &raw, reader), endpoints, tls };
+    let api = api(&scope, raw.api, reader);
+    let spec = EtcdSpec { prefix, api, warns_of_api2: false, login: login(&scope, &raw, reader), endpoints, tls };
     // The files are there; whether they fit each other shows when they are put to use.
     if spec.endpoints.iter().any(|endpoint| endpoint.https)
         && reader.problems.len() == problems

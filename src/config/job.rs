@@ -71,6 +71,7 @@ pub fn lower<'a>(
     pid_variables.extend(main.then(|| APP_PID.into()));
     pid_variables.dedup();
     let spec = JobSpec {
+        timeout_text: None,
         name: JobName::new(name),
         merges: written.merges,
         delay,
@@ -403,6 +404,7 @@ fn health(scope: &Scope, field: Field<'_>, has_port: bool, reader: &mut Reader) 
     let output = output(&scope, raw.logging, reader);
     let stand_in = Duration::from_secs(1);
     Some(HealthSpec {
+        timeout_text: None,
         exec,
         interval: interval.unwrap_or(stand_in),
         ttl: ttl.unwrap_or(stand_in),

@@ -51,6 +51,9 @@ pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, 
         }
     }
     let mut catalog = catalog(&scope, catalogs, surroundings.environment, reader);
+    if let Some(CatalogSpec::Etcd(etcd)) = &mut catalog {
+        etcd.warns_of_api2 = !has_api(config.etcd);
+    }
     let mut jobs = Jobs::default();
     services(&scope, config.services, surroundings, catalog.as_ref(), &mut jobs, reader);
     let (telemetry, sensors) = telemetry(&scope, config.telemetry, surroundings, reader);
@@ -97,6 +100,12 @@ pub fn lower(root: &Node, command: &[OsString], surroundings: Surroundings<'_>, 
     // 2.7: what a command leaves behind when it ends by itself goes on.
     spec.jobs.iter_mut().for_each(|job| job.keeps_daemons = true);
     Some(spec)
+}
+
+/// Whether somebody has chosen an API of etcd. 2.7 spoke API 2, and had nothing to choose.
+fn has_api(etcd: Field<'_>) -> bool {
+    let entries = etcd.node.map_or(&[][..], super::entries);
+    entries.iter().any(|(key, value)| key.eq_ignore_ascii_case("api") && !value.is_null())
 }
 
 /// A command without any config: a plain init, which passes every signal on.
@@ -204,6 +213,11 @@ fn service_name(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<
     name
 }
 
+/// What a limit was written as: 2.7 told it so.
+fn as_written(field: Field<'_>) -> Option<String> {
+    field.node.and_then(super::reader::text)
+}
+
 fn hook(scope: &Scope, field: Field<'_>, name: &str, reader: &mut Reader) -> Option<JobSpec> {
     Some(JobSpec {
         exec: Some(command(scope, field, reader)?),
@@ -275,7 +289,8 @@ fn tasks(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Reader) 
         let name = name.unwrap_or_else(|| exec::joined(&exec));
         let output = logged(&[("process", "task"), ("task", &name)]);
         let task = periodic(format!("task[{name}]"), exec, frequency, timeout.or(Some(frequency)));
-        jobs.add(JobSpec { output, ..task });
+        let timeout_text = timeout.and(as_written(raw.timeout)).or_else(|| as_written(raw.frequency));
+        jobs.add(JobSpec { output, timeout_text, ..task });
     }
 }
 
@@ -334,7 +349,15 @@ fn services(
             ..ServiceSpec::new(&name)
         };
         jobs.add(JobSpec {
-            health: Some(HealthSpec { exec, interval, ttl, timeout, failures: None, output }),
+            health: Some(HealthSpec {
+                exec,
+                interval,
+                ttl,
+                timeout,
+                timeout_text: timeout.and(as_written(raw.timeout)),
+                failures: None,
+                output,
+            }),
             service: Some(service),
             // It leaves the catalog before `preStop` when we are asked to end, else after `postStop`.
             last: Last::UnlessAsked,
@@ -375,6 +398,7 @@ fn backends(scope: &Scope, field: Field<'_>, jobs: &mut Jobs, reader: &mut Reade
             start: StartRule::Each(Event::new(EventCode::StatusChanged, Source::Watch(name.clone()))),
             merges: true,
             timeout,
+            timeout_text: timeout.and(as_written(raw.timeout)),
             last: Last::Yes,
             pauses: true,
             on_reload: OnReload::Replace,
@@ -429,7 +453,7 @@ fn sensor(scope: &Scope, node: &Node, metrics: &mut Vec<MetricSpec>, reader: &mu
     let name = metric.full_name.clone();
     discovery::add_metric(scope, metrics, metric, reader);
     let sensor = periodic(format!("sensor[{name}]"), exec?, poll?, timeout);
-    Some(JobSpec { metric: Some(name), ..sensor })
+    Some(JobSpec { metric: Some(name), timeout_text: timeout.and(as_written(raw.timeout)), ..sensor })
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use containerpilot_actors::spec::{JobSpec, StartRule, WatchSpec};
 use super::problem::nearest;
 use super::raw_v3::Field;
 use super::reader::{Reader, Scope};
-use shortened;
 
 /// How the start of a job is written.
 #[derive(Clone, Debug)]

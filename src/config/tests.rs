@@ -318,6 +318,7 @@ fn etcd_is_found_at_one_endpoint_or_several() {
         endpoints: vec![endpoint("etcd:1", false)],
         prefix: "/containerpilot".to_owned(),
         api: EtcdApi::Three,
+        warns_of_api2: false,
         login: None,
         tls: TlsSpec::default(),
     };

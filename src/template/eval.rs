@@ -10,6 +10,7 @@ use super::{
     parser::{Block, Op, Operand, Pipeline, Program, Programs, Term, Variables},
     value::{Text, Value},
     verbs,
+    work::Context,
 };
 
 /// How many templates may be in the midst of calling another, as in Go.
@@ -24,7 +25,7 @@ pub fn run(source: &[u8], programs: &Programs, env: &Environment) -> Result<Rend
     let mut machine = Machine {
         source,
         programs,
-        env,
+        context: Context::new(env),
         out: Vec::with_capacity(source.len()),
         origins: Origins::new(source.len()),
         unset: Vec::new(),
@@ -43,7 +44,7 @@ pub fn run(source: &[u8], programs: &Programs, env: &Environment) -> Result<Rend
 struct Machine<'t, 'e> {
     source: &'t [u8],
     programs: &'t Programs,
-    env: &'e Environment,
+    context: Context<'e>,
     out: Vec<u8>,
     origins: Origins,
     /// Variables that were printed without being set, each once.
@@ -70,6 +71,8 @@ struct Round<'e> {
     next: usize,
     variables: usize,
     names: Rc<Variables>,
+    /// Where it stands.
+    at: usize,
 }
 
 enum Items<'e> {
@@ -101,13 +104,14 @@ impl<'t, 'e> Machine<'t, 'e> {
             match op {
                 Op::Text(range) => {
                     self.origins.copied(self.out.len(), range.start);
-                    self.out.extend(&self.source[range.clone()]);
+                    self.print(&self.source[range.clone()], range.start)?;
                 }
                 Op::Print { at, pipeline } => {
                     let value = self.pipeline(pipeline)?;
                     if pipeline.variables.names.is_empty() {
                         self.origins.made(self.out.len(), *at);
-                        verbs::print(&mut self.out, &value);
+                        self.handle(&value, *at)?;
+                        self.print(&verbs::print(&value, self.context.room()), *at)?;
                         self.note_unset(pipeline);
                     }
                 }
@@ -190,9 +194,23 @@ impl<'t, 'e> Machine<'t, 'e> {
     }
 
     fn note_if_unset(&mut self, at: usize, name: &[u8]) {
-        if self.env.get(name).is_none() && self.told.insert(name.to_vec()) {
+        if self.context.env.get(name).is_none() && self.told.insert(name.to_vec()) {
             self.unset.push(Unset { at, name: String::from_utf8_lossy(name).into_owned() });
         }
+    }
+
+    /// Adds to what is rendered.
+    fn print(&mut self, bytes: &[u8], at: usize) -> Result<(), Fault> {
+        let fault = |message| Fault::new(at, message);
+        self.context.make(bytes.len()).map_err(fault)?;
+        self.context.fits(self.out.len() + bytes.len()).map_err(fault)?;
+        self.out.extend(bytes);
+        Ok(())
+    }
+
+    /// Counts what it takes to look at a value.
+    fn handle(&self, value: &Value<'e>, at: usize) -> Result<(), Fault> {
+        self.context.handle(value.weight()).map_err(|message| Fault::new(at, message))
     }
 
     /// Begins a block; false if its first branch is not for this value.
@@ -227,7 +245,12 @@ impl<'t, 'e> Machine<'t, 'e> {
                     Items::Pairs(pairs) => !pairs.is_empty(),
                 };
                 let variables = self.variables.len();
-                scope.round = Some(Round { items, next: 0, variables, names: names.clone() });
+                let at = start(pipeline);
+                if let Items::Pairs(pairs) = &items {
+                    let weight = pairs.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
+                    self.context.handle(weight).map_err(|message| Fault::new(at, message))?;
+                }
+                scope.round = Some(Round { items, next: 0, variables, names: names.clone(), at });
                 filled
             }
         };
@@ -240,6 +263,7 @@ impl<'t, 'e> Machine<'t, 'e> {
         let Some(round) = self.blocks.last_mut().and_then(|scope| scope.round.as_mut()) else {
             return Ok(false);
         };
+        self.context.spend(2).map_err(|message| Fault::new(round.at, message))?;
         let index = round.next;
         round.next += 1;
         self.variables.truncate(round.variables);
@@ -303,6 +327,7 @@ impl<'t, 'e> Machine<'t, 'e> {
         if self.calls.len() >= MAX_CALLS {
             return Err(Fault::new(at, format!("more than {MAX_CALLS} templates call each other")));
         }
+        self.context.spend(16).map_err(|message| Fault::new(at, message))?;
         let dot = dot.map_or(Ok(Value::Nil), |pipeline| self.pipeline(pipeline))?;
         self.calls.push(caller);
         self.visible = self.variables.len();
@@ -317,6 +342,9 @@ impl<'t, 'e> Machine<'t, 'e> {
             value = Some(self.command(command, value)?);
         }
         let value = value.expect("the parser refuses empty pipelines");
+        // Each variable takes its place as long as its block lasts.
+        let declared = u64::try_from(pipeline.variables.names.len()).unwrap_or(u64::MAX);
+        self.context.spend(1 + 8 * declared).map_err(|message| Fault::new(start(pipeline), message))?;
         for name in &pipeline.variables.names {
             if pipeline.variables.assign {
                 self.assign(name, value.clone())?;
@@ -343,12 +371,16 @@ impl<'t, 'e> Machine<'t, 'e> {
     }
 
     fn operand(&mut self, operand: &Operand) -> Result<Value<'e>, Fault> {
+        self.context.spend(1).map_err(|message| Fault::new(operand.at, message))?;
         match &operand.term {
             Term::Dot => Ok(self.dot.clone()),
             Term::Constant(value) => Ok(value.clone()),
             Term::Function(_) => self.apply(operand, &[], None),
             Term::Variable(name) => {
-                let known = self.variables[self.visible..].iter().rev().find(|(known, _)| known == name);
+                let visible = &self.variables[self.visible..];
+                let known = visible.iter().rev().find(|(known, _)| known == name);
+                let passed = u64::try_from(visible.len()).unwrap_or(u64::MAX) / 8;
+                self.context.spend(passed).map_err(|message| Fault::new(operand.at, message))?;
                 known.map(|(_, value)| value.clone()).ok_or_else(|| undefined(name, operand.at))
             }
             Term::Pipeline(pipeline) => self.pipeline(pipeline),
@@ -356,7 +388,11 @@ impl<'t, 'e> Machine<'t, 'e> {
                 let mut value = self.operand(base)?;
                 for field in fields {
                     value = match value {
-                        Value::Env(env) => Value::variable(env, field),
+                        Value::Env(env) => {
+                            let value = Value::variable(env, field);
+                            self.handle(&value, operand.at)?;
+                            value
+                        }
                         // As in Go, where the dot of a template without data has no fields, but that is no error.
                         Value::Nil => Value::Nil,
                         Value::Bool(_)
@@ -399,7 +435,11 @@ impl<'t, 'e> Machine<'t, 'e> {
             function.check_type(rest.len(), &value).map_err(|message| Fault::new(operand.at, message))?;
             values.push(value);
         }
-        (function.run)(self.env, &values)
+        // What it looks at counts, whatever it does with it.
+        self.context
+            .handle(values.iter().map(Value::weight).sum())
+            .map_err(|message| Fault::new(operand.at, message))?;
+        (function.run)(&self.context, &values)
             .map_err(|message| Fault::new(operand.at, format!("{}: {message}", function.name)))
     }
 }

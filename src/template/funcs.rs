@@ -4,9 +4,10 @@
 use std::cmp::Ordering;
 
 use super::{
-    Environment, pattern, text,
+    text,
     value::{Text, Value},
     verbs,
+    work::Context,
 };
 
 /// More elements than that are a mistake, and would only fill the memory.
@@ -28,7 +29,7 @@ pub struct Function {
     /// For `and` and `or`: the truth of an argument that decides alone.
     pub stops_at: Option<bool>,
     /// Calls it with arguments that were checked; gives a value or what is wrong with them.
-    pub run: for<'e> fn(&'e Environment, &[Value<'e>]) -> Outcome<'e>,
+    pub run: for<'e> fn(&Context<'e>, &[Value<'e>]) -> Outcome<'e>,
 }
 
 /// What an argument must be.
@@ -44,7 +45,7 @@ use Type::{Any, List, Str};
 const fn plain(
     name: &'static str,
     takes: &'static [Type],
-    run: for<'e> fn(&'e Environment, &[Value<'e>]) -> Outcome<'e>,
+    run: for<'e> fn(&Context<'e>, &[Value<'e>]) -> Outcome<'e>,
 ) -> Function {
     Function { name, takes, variadic: false, takes_missing: false, stops_at: None, run }
 }
@@ -52,7 +53,7 @@ const fn plain(
 const fn variadic(
     name: &'static str,
     takes: &'static [Type],
-    run: for<'e> fn(&'e Environment, &[Value<'e>]) -> Outcome<'e>,
+    run: for<'e> fn(&Context<'e>, &[Value<'e>]) -> Outcome<'e>,
 ) -> Function {
     Function { name, takes, variadic: true, takes_missing: false, stops_at: None, run }
 }
@@ -69,12 +70,14 @@ static FUNCTIONS: [Function; 27] = [
     variadic("index", &[Any, Any], index),
     variadic("slice", &[Any, Any], slice),
     variadic("call", &[Any, Any], |_, args| Err(format!("a {} is not a function", args[0].type_name()))),
-    variadic("print", &[Any], |_, args| Ok(Value::text(verbs::sprint(args)))),
-    variadic("println", &[Any], |_, args| Ok(Value::text(verbs::sprintln(args)))),
-    variadic("printf", &[Str, Any], |_, args| Ok(Value::text(verbs::sprintf(bytes(&args[0]), &args[1..])))),
-    variadic("html", &[Any], |_, args| Ok(Value::text(text::html(&printed(args))))),
-    variadic("js", &[Any], |_, args| Ok(Value::text(text::js(&printed(args))))),
-    variadic("urlquery", &[Any], |_, args| Ok(Value::text(text::urlquery(&printed(args))))),
+    variadic("print", &[Any], |work, args| work.made(verbs::sprint(args, work.room())).map(Value::text)),
+    variadic("println", &[Any], |work, args| work.made(verbs::sprintln(args, work.room())).map(Value::text)),
+    variadic("printf", &[Str, Any], |work, args| {
+        work.made(verbs::sprintf(bytes(&args[0]), &args[1..], work.room())).map(Value::text)
+    }),
+    variadic("html", &[Any], |work, args| escaped(work, args, text::html)),
+    variadic("js", &[Any], |work, args| escaped(work, args, text::js)),
+    variadic("urlquery", &[Any], |work, args| escaped(work, args, text::urlquery)),
     testing(variadic("eq", &[Any, Any], |_, args| equal_any(args).map(Value::Bool))),
     testing(plain("ne", &[Any, Any], |_, args| equal_any(args).map(|equal| Value::Bool(!equal)))),
     testing(plain("lt", &[Any, Any], |_, args| {
@@ -90,15 +93,22 @@ static FUNCTIONS: [Function; 27] = [
         order(args).map(|order| Value::Bool(!order.is_some_and(Ordering::is_lt)))
     })),
     testing(plain("default", &[Any, Any], default)),
-    plain("env", &[Str], |env, args| Ok(Value::variable(env, bytes(&args[0])))),
     plain("required", &[Str], required),
-    plain("split", &[Str, Str], |_, args| Ok(split(bytes(&args[0]), bytes(&args[1])))),
-    plain("join", &[Str, List], |_, args| Ok(join(bytes(&args[0]), &args[1]))),
-    plain("replaceAll", &[Str, Str, Str], |_, args| {
-        Ok(Value::text(replace(bytes(&args[0]), bytes(&args[1]), bytes(&args[2]))))
+    plain("env", &[Str], |work, args| {
+        let value = Value::variable(work.env, bytes(&args[0]));
+        work.handle(value.weight())?;
+        Ok(value)
     }),
-    plain("regexReplaceAll", &[Str, Str, Str], |_, args| {
-        pattern::replace_all(bytes(&args[0]), bytes(&args[1]), bytes(&args[2])).map(Value::text)
+    plain("split", &[Str, Str], |work, args| split(work, bytes(&args[0]), bytes(&args[1]))),
+    plain("join", &[Str, List], |work, args| join(work, bytes(&args[0]), &args[1])),
+    plain("replaceAll", &[Str, Str, Str], |work, args| {
+        replace(work, bytes(&args[0]), bytes(&args[1]), bytes(&args[2])).map(Value::text)
+    }),
+    plain("regexReplaceAll", &[Str, Str, Str], |work, args| {
+        let [pattern, to, value] = [0, 1, 2].map(|number| bytes(&args[number]));
+        let pattern = work.pattern(pattern)?;
+        work.spend(pattern.steps(value.len()))?;
+        work.made(pattern.replace_all(to, value, work.room())).map(Value::text)
     }),
     variadic("loop", &[Any], count),
 ];
@@ -141,12 +151,12 @@ fn bytes<'a>(value: &'a Value<'_>) -> &'a [u8] {
     if let Value::Text(text) = value { text } else { b"" }
 }
 
-fn last<'e>(_: &'e Environment, args: &[Value<'e>]) -> Outcome<'e> {
+fn last<'e>(_: &Context<'e>, args: &[Value<'e>]) -> Outcome<'e> {
     Ok(args.last().cloned().unwrap_or(Value::Nil))
 }
 
 /// What the escaping functions escape: a lone string as it is, anything else as it would be printed.
-fn printed(args: &[Value<'_>]) -> Vec<u8> {
+fn printed(args: &[Value<'_>], room: usize) -> Vec<u8> {
     // Here, unlike for `print`, nil is what a missing value looks like in the output.
     let mut shown = args.to_vec();
     for value in &mut shown {
@@ -154,15 +164,23 @@ fn printed(args: &[Value<'_>]) -> Vec<u8> {
             *value = Value::text(&b"<no value>"[..]);
         }
     }
-    verbs::sprint(&shown)
+    verbs::sprint(&shown, room)
 }
 
-fn len<'e>(_: &'e Environment, args: &[Value<'e>]) -> Outcome<'e> {
+/// Each byte may become several.
+fn escaped<'e>(work: &Context<'e>, args: &[Value<'e>], escape: fn(&[u8]) -> Vec<u8>) -> Outcome<'e> {
+    const LONGEST: usize = 6;
+    let printed = printed(args, work.room());
+    work.make(printed.len().saturating_mul(LONGEST))?;
+    Ok(Value::text(escape(&printed)))
+}
+
+fn len<'e>(_: &Context<'e>, args: &[Value<'e>]) -> Outcome<'e> {
     let length = args[0].len().ok_or_else(|| format!("a {} has no length", args[0].type_name()))?;
     i64::try_from(length).map(Value::Int).map_err(|error| error.to_string())
 }
 
-fn index<'e>(_: &'e Environment, args: &[Value<'e>]) -> Outcome<'e> {
+fn index<'e>(_: &Context<'e>, args: &[Value<'e>]) -> Outcome<'e> {
     let mut item = args[0].clone();
     if let Value::Nil = item {
         return Err("nil has no elements".into());
@@ -187,7 +205,7 @@ fn index<'e>(_: &'e Environment, args: &[Value<'e>]) -> Outcome<'e> {
     Ok(item)
 }
 
-fn slice<'e>(_: &'e Environment, args: &[Value<'e>]) -> Outcome<'e> {
+fn slice<'e>(_: &Context<'e>, args: &[Value<'e>]) -> Outcome<'e> {
     let (item, bounds) = (&args[0], &args[1..]);
     if bounds.len() > 3 {
         return Err(format!("too many indexes: {}", bounds.len()));
@@ -260,51 +278,87 @@ fn order(args: &[Value<'_>]) -> Result<Option<Ordering>, String> {
 }
 
 /// 3.8: only a string that is not empty counts as set; the default is printed, whatever its type.
-fn default<'e>(_: &'e Environment, args: &[Value<'e>]) -> Outcome<'e> {
+fn default<'e>(work: &Context<'e>, args: &[Value<'e>]) -> Outcome<'e> {
     match bytes(&args[1]) {
-        b"" => Ok(Value::text(verbs::sprintf(b"%v", &args[..1]))),
+        b"" => work.made(verbs::sprintf(b"%v", &args[..1], work.room())).map(Value::text),
         _ => Ok(args[1].clone()),
     }
 }
 
 /// A variable that must be there. As for `default`, an empty one counts as missing.
-fn required<'e>(env: &'e Environment, args: &[Value<'e>]) -> Outcome<'e> {
+fn required<'e>(work: &Context<'e>, args: &[Value<'e>]) -> Outcome<'e> {
     let name = bytes(&args[0]);
-    match env.get(name) {
-        Some(value) if !value.is_empty() => Ok(Value::text(value)),
+    match work.env.get(name) {
+        Some(value) if !value.is_empty() => {
+            let value = Value::text(value);
+            work.handle(value.weight())?;
+            Ok(value)
+        }
         Some(_) => Err(format!("the variable `{}` is empty", String::from_utf8_lossy(name))),
         None => Err(format!("the variable `{}` is not set", String::from_utf8_lossy(name))),
     }
 }
 
 /// 3.8: the whole value is trimmed, its parts are not; an empty one has no parts.
-fn split<'e>(separator: &[u8], value: &[u8]) -> Value<'e> {
-    let runes: Vec<_> = text::runes(value).collect();
-    let blank = |(c, raw): &(char, &[u8])| c.is_whitespace() && !text::is_broken(*c, raw);
-    let Some(from) = runes.iter().position(|rune| !blank(rune)) else {
-        return Value::Texts([].into());
-    };
-    let to = runes.iter().rposition(|rune| !blank(rune)).unwrap_or(from);
-    let width = |runes: &[(char, &[u8])]| runes.iter().map(|(_, raw)| raw.len()).sum::<usize>();
-    let value = &value[width(&runes[..from])..width(&runes[..=to])];
-    if separator.is_empty() {
-        return Value::Texts(text::runes(value).map(|(_, raw)| Text::from(raw)).collect());
+fn split<'e>(work: &Context<'e>, separator: &[u8], value: &[u8]) -> Outcome<'e> {
+    /// What each part takes beside its bytes.
+    const PART: usize = 64;
+    let value = trimmed(value);
+    if value.is_empty() {
+        return Ok(Value::Texts([].into()));
     }
-    let mut parts: Vec<Text> = Vec::new();
+    if separator.is_empty() {
+        return explode(work, value);
+    }
+    search(work, value, separator)?;
+    let count = occurrences(value, separator).count() + 1;
+    work.make(count.saturating_mul(PART))?;
+    let mut parts: Vec<Text> = Vec::with_capacity(count);
     let mut start = 0;
     for at in occurrences(value, separator) {
         parts.push(value[start..at].into());
         start = at + separator.len();
     }
     parts.push(value[start..].into());
-    Value::Texts(parts.into())
+    Ok(Value::Texts(parts.into()))
 }
 
-fn join<'e>(separator: &[u8], list: &Value<'e>) -> Value<'e> {
-    if let Value::Texts(parts) = list { Value::text(parts.join(separator)) } else { Value::text(&b""[..]) }
+/// Without white space at both ends.
+fn trimmed(value: &[u8]) -> &[u8] {
+    let runes: Vec<_> = text::runes(value).collect();
+    let blank = |(c, raw): &(char, &[u8])| c.is_whitespace() && !text::is_broken(*c, raw);
+    let Some(from) = runes.iter().position(|rune| !blank(rune)) else {
+        return b"";
+    };
+    let to = runes.iter().rposition(|rune| !blank(rune)).unwrap_or(from);
+    let width = |runes: &[(char, &[u8])]| runes.iter().map(|(_, raw)| raw.len()).sum::<usize>();
+    &value[width(&runes[..from])..width(&runes[..=to])]
 }
 
-fn replace(from: &[u8], to: &[u8], value: &[u8]) -> Vec<u8> {
+/// The runes of a value. As in Go, a byte that is no UTF-8 becomes a replacement character, but the last one stays.
+fn explode<'e>(work: &Context<'e>, value: &[u8]) -> Outcome<'e> {
+    const RUNE: usize = 64;
+    work.make(value.len().saturating_mul(RUNE))?;
+    let runes: Vec<_> = text::runes(value).collect();
+    let last = runes.len().saturating_sub(1);
+    let part = |(number, (c, raw)): (usize, &(char, &[u8]))| {
+        let is_replaced = number < last && text::is_broken(*c, raw);
+        if is_replaced { Text::from("\u{fffd}".as_bytes()) } else { Text::from(*raw) }
+    };
+    Ok(Value::Texts(runes.iter().enumerate().map(part).collect()))
+}
+
+fn join<'e>(work: &Context<'e>, separator: &[u8], list: &Value<'e>) -> Outcome<'e> {
+    let Value::Texts(parts) = list else { return Ok(Value::text(&b""[..])) };
+    let lengths: usize = parts.iter().map(|part| part.len()).sum();
+    work.make(lengths.saturating_add(separator.len().saturating_mul(parts.len())))?;
+    Ok(Value::text(parts.join(separator)))
+}
+
+fn replace(work: &Context<'_>, from: &[u8], to: &[u8], value: &[u8]) -> Result<Vec<u8>, String> {
+    search(work, value, from)?;
+    let count = if from.is_empty() { text::runes(value).count() + 1 } else { occurrences(value, from).count() };
+    work.make(value.len().saturating_add(to.len().saturating_mul(count)))?;
     let mut out = Vec::with_capacity(value.len());
     if from.is_empty() {
         for (_, raw) in text::runes(value) {
@@ -312,7 +366,7 @@ fn replace(from: &[u8], to: &[u8], value: &[u8]) -> Vec<u8> {
             out.extend(raw);
         }
         out.extend(to);
-        return out;
+        return Ok(out);
     }
     let mut start = 0;
     for at in occurrences(value, from) {
@@ -321,7 +375,12 @@ fn replace(from: &[u8], to: &[u8], value: &[u8]) -> Vec<u8> {
         start = at + from.len();
     }
     out.extend(&value[start..]);
-    out
+    Ok(out)
+}
+
+/// Counts what a search takes: at worst each place is compared with all of the word.
+fn search(work: &Context<'_>, text: &[u8], word: &[u8]) -> Result<(), String> {
+    work.handle(text.len().saturating_mul(4 + word.len() / 8))
 }
 
 /// Where a word, which is not empty, stands in a text, without overlaps.
@@ -335,7 +394,7 @@ fn occurrences<'a>(text: &'a [u8], word: &'a [u8]) -> impl Iterator<Item = usize
 }
 
 /// 3.8: `loop 3` is 0 1 2, `loop 2 5` is 2 3 4, `loop 5 2` is 5 4 3; strings of digits will do.
-fn count<'e>(_: &'e Environment, args: &[Value<'e>]) -> Outcome<'e> {
+fn count<'e>(work: &Context<'e>, args: &[Value<'e>]) -> Outcome<'e> {
     let numbers: Vec<i64> = args.iter().map(whole).collect::<Result<_, _>>()?;
     let (start, stop) = match numbers[..] {
         [stop] => (0, stop),
@@ -345,6 +404,7 @@ fn count<'e>(_: &'e Environment, args: &[Value<'e>]) -> Outcome<'e> {
     if start.abs_diff(stop) > MAX_LOOP {
         return Err(format!("more than {MAX_LOOP} elements"));
     }
+    work.make(usize::try_from(start.abs_diff(stop)).unwrap_or(usize::MAX).saturating_mul(16))?;
     let list = if start <= stop { (start..stop).collect() } else { (stop + 1..=start).rev().collect() };
     Ok(Value::Ints(list))
 }

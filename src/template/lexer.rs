@@ -122,10 +122,11 @@ impl<'t> Lexer<'t> {
 
     /// Skips a comment; says whether the text after it is trimmed.
     fn comment(&mut self, open: usize) -> Result<bool, (usize, String)> {
-        let Some(length) = find(self.rest(), b"*/") else {
+        // The star that it begins with cannot end it, too.
+        let Some(length) = find(&self.rest()[2..], b"*/") else {
             return Err((open, "the comment is not closed".into()));
         };
-        self.at += length + 2;
+        self.at += 2 + length + 2;
         let Some((width, trims)) = closes(self.rest()) else {
             return Err((open, "the comment must end right before its action does".into()));
         };

@@ -15,6 +15,7 @@ mod pattern;
 mod text;
 mod value;
 mod verbs;
+mod work;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

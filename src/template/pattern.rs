@@ -11,44 +11,102 @@ use super::text;
 /// Go's limit for a repetition count, and for the product of nested ones.
 const MAX_REPEAT: u32 = 1000;
 const NEST_LIMIT: u32 = 250;
+/// How many bytes an expression takes at most when it has been read: making one is work, too.
+const SIZE_LIMIT: usize = 4 << 20;
 
 const POSIX: [&str; 14] = [
     "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
     "xdigit",
 ];
-/// What every name of a group begins with in our translation.
-const NAME: &str = "n";
 const DIGIT: &str = "0-9";
 const SPACE: &str = r"\t\n\x0C\r ";
 const WORD: &str = "0-9A-Za-z_";
 
-/// `value` with every match of `pattern` replaced by `to`, in which `$1` and `${name}` stand for groups.
-pub fn replace_all(pattern: &[u8], to: &[u8], value: &[u8]) -> Result<Vec<u8>, String> {
-    let pattern = std::str::from_utf8(pattern).map_err(|_| "the regular expression is not UTF-8".to_owned())?;
-    let regex =
-        compile(pattern).map_err(|why| format!("cannot understand the regular expression `{pattern}`: {why}"))?;
-    let subject = Subject::new(value);
-    let mut out = Vec::with_capacity(value.len());
-    let mut end = 0;
-    for captures in regex.captures_iter(&subject.text) {
-        let Some((start, stop)) = subject.group(&captures, 0) else {
-            continue;
-        };
-        out.extend(&value[end..start]);
-        expand(&mut out, to, &regex, &captures, &subject);
-        end = stop;
-    }
-    out.extend(&value[end..]);
-    Ok(out)
+/// A regular expression of Go's.
+#[derive(Debug)]
+pub struct Pattern {
+    regex: Regex,
+    /// The names of its groups with their numbers: of several with one name, the first that matches counts.
+    names: Vec<(String, usize)>,
+    /// About how many states it has.
+    size: u64,
 }
 
-fn compile(pattern: &str) -> Result<Regex, String> {
-    let translated = Translator::new(pattern).translate()?;
-    let compiled = RegexBuilder::new(&translated).nest_limit(NEST_LIMIT).build();
+impl Pattern {
+    /// What reading one counts, which takes some milliseconds at most.
+    pub const STEPS: u64 = 20_000;
+
+    /// Reads an expression.
+    pub fn read(written: &[u8]) -> Result<Self, String> {
+        let pattern = std::str::from_utf8(written).map_err(|_| "the regular expression is not UTF-8".to_owned())?;
+        compile(pattern).map_err(|why| format!("cannot understand the regular expression `{pattern}`: {why}"))
+    }
+
+    /// What it counts to look for it in so many bytes: at worst each state meets each byte.
+    pub fn steps(&self, bytes: usize) -> u64 {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        1 + bytes.saturating_mul(8 + self.size / 8) / 2
+    }
+
+    /// `value` with every match replaced by `to`, in which `$1` and `${name}` stand for groups. What takes more bytes than
+    /// there is room for is cut off somewhere beyond that.
+    pub fn replace_all(&self, to: &[u8], value: &[u8], room: usize) -> Vec<u8> {
+        let subject = Subject::new(value);
+        let mut out = Vec::with_capacity(value.len());
+        let mut end = 0;
+        for captures in self.regex.captures_iter(&subject.text) {
+            let Some((start, stop)) = subject.group(&captures, 0) else {
+                continue;
+            };
+            out.extend(&value[end..start]);
+            self.expand(&mut out, to, &captures, &subject, room);
+            end = stop;
+            if out.len() > room {
+                break;
+            }
+        }
+        out.extend(&value[end..]);
+        out
+    }
+
+    /// Appends a replacement text.
+    fn expand(&self, out: &mut Vec<u8>, mut to: &[u8], captures: &Captures<'_>, subject: &Subject<'_>, room: usize) {
+        while let Some(at) = to.iter().position(|&byte| byte == b'$').filter(|_| out.len() <= room) {
+            out.extend(&to[..at]);
+            to = &to[at + 1..];
+            if let Some(rest) = to.strip_prefix(b"$") {
+                out.push(b'$');
+                to = rest;
+                continue;
+            }
+            let Some((name, rest)) = reference(to) else {
+                out.push(b'$');
+                continue;
+            };
+            to = rest;
+            let group = match number(name) {
+                Some(index) => subject.group(captures, index),
+                None => {
+                    let of_name = self.names.iter().filter(|(known, _)| known.as_bytes() == name);
+                    of_name.map(|(_, index)| *index).find_map(|index| subject.group(captures, index))
+                }
+            };
+            if let Some((start, end)) = group {
+                out.extend(&subject.bytes[start..end]);
+            }
+        }
+        out.extend(to);
+    }
+}
+
+fn compile(pattern: &str) -> Result<Pattern, String> {
+    let Translated { text, names, size } = Translator::new(pattern).translate()?;
+    let compiled = RegexBuilder::new(&text).nest_limit(NEST_LIMIT).size_limit(SIZE_LIMIT).build();
     // Of an error that spans lines, the last one says what it is; the others show our translation.
-    compiled.map_err(|error| {
+    let regex = compiled.map_err(|error| {
         error.to_string().lines().last().unwrap_or("it is not valid").trim_start_matches("error: ").to_owned()
-    })
+    })?;
+    Ok(Pattern { regex, names, size })
 }
 
 /// A value as UTF-8. As in Go, a byte that is not UTF-8 is matched as a replacement character.
@@ -77,34 +135,6 @@ impl<'v> Subject<'v> {
         let place = |at: usize| at - 2 * self.broken.partition_point(|end| *end <= at);
         captures.get(index).map(|found| (place(found.start()), place(found.end())))
     }
-}
-
-/// Appends a replacement text.
-fn expand(out: &mut Vec<u8>, mut to: &[u8], regex: &Regex, captures: &Captures<'_>, subject: &Subject<'_>) {
-    while let Some(at) = to.iter().position(|&byte| byte == b'$') {
-        out.extend(&to[..at]);
-        to = &to[at + 1..];
-        if let Some(rest) = to.strip_prefix(b"$") {
-            out.push(b'$');
-            to = rest;
-            continue;
-        }
-        let Some((name, rest)) = reference(to) else {
-            out.push(b'$');
-            continue;
-        };
-        to = rest;
-        let index = match number(name) {
-            Some(index) => Some(index),
-            None => regex.capture_names().position(|known| {
-                known.and_then(|known| known.strip_prefix(NAME)).is_some_and(|known| known.as_bytes() == name)
-            }),
-        };
-        if let Some((start, end)) = index.and_then(|index| subject.group(captures, index)) {
-            out.extend(&subject.bytes[start..end]);
-        }
-    }
-    out.extend(to);
 }
 
 /// A group's name after a dollar sign, with or without braces, and what follows it.
@@ -138,13 +168,26 @@ enum Last {
     Nothing,
     /// With the largest product of repetitions within it.
     Atom(u32),
-    Repetition,
+    /// With the same of all that is repeated.
+    Repetition(u32),
+}
+
+/// An expression as Rust has it.
+struct Translated {
+    text: String,
+    names: Vec<(String, usize)>,
+    size: u64,
 }
 
 struct Translator<'p> {
     rest: &'p str,
     out: String,
+    /// How many groups there are so far that capture.
+    groups: usize,
+    names: Vec<(String, usize)>,
     last: Last,
+    /// Where flags begin that come right after that.
+    flags_at: Option<usize>,
     /// The largest product of repetitions so far, for each open group.
     weights: Vec<u32>,
 }
@@ -154,13 +197,19 @@ impl<'p> Translator<'p> {
         Translator {
             rest: pattern,
             out: String::with_capacity(2 * pattern.len()),
+            groups: 0,
+            names: Vec::new(),
             last: Last::Nothing,
+            flags_at: None,
             weights: vec![1],
         }
     }
 
-    fn translate(mut self) -> Result<String, String> {
+    fn translate(mut self) -> Result<Translated, String> {
         while let Some(c) = self.take() {
+            if !matches!(c, '(' | '*' | '+' | '?' | '{') {
+                self.flags_at = None;
+            }
             match c {
                 '(' => self.open()?,
                 ')' => self.close()?,
@@ -176,7 +225,9 @@ impl<'p> Translator<'p> {
                 c => self.literal(c),
             }
         }
-        Ok(self.out)
+        let weight = self.weights.iter().copied().max().unwrap_or(1);
+        let size = u64::try_from(self.out.len()).unwrap_or(u64::MAX).saturating_mul(weight.into());
+        Ok(Translated { text: self.out, names: self.names, size })
     }
 
     fn take(&mut self) -> Option<char> {
@@ -202,29 +253,61 @@ impl<'p> Translator<'p> {
     }
 
     fn open(&mut self) -> Result<(), String> {
-        self.out.push('(');
         if self.skip("?P<") {
             let name = self.rest.split('>').next().unwrap_or_default();
             if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
                 return Err("a group's name is not valid".into());
             }
-            // Go's names may begin with a digit, Rust's may not.
-            self.out.extend(["?P<", NAME, name, ">"]);
+            // Go's names may begin with a digit and come several times, Rust's may not.
+            self.groups += 1;
+            self.names.push((name.to_owned(), self.groups));
+            self.out.push('(');
             self.rest = self.rest[name.len()..].strip_prefix('>').ok_or("a group's name is not closed")?;
         } else if self.skip("?") {
-            let flags = self.rest.find([':', ')']).filter(|&end| self.rest[..end].chars().all(|c| "imsU-".contains(c)));
-            let end = flags.ok_or("`(?` must be followed by flags, `:` or `P<name>`")?;
-            self.out.extend(["?", &self.rest[..=end]]);
-            let closed = self.rest[end..].starts_with(')');
-            self.rest = &self.rest[end + 1..];
-            if closed {
-                self.last = Last::Nothing;
+            let before = self.flags_at.unwrap_or(self.out.len());
+            if self.flags().ok_or("`(?` must be followed by flags, `:` or `P<name>`")? {
+                self.flags_at = Some(before);
+                if let Last::Repetition(weight) = self.last {
+                    self.last = Last::Atom(weight);
+                }
                 return Ok(());
             }
+        } else {
+            self.groups += 1;
+            self.out.push('(');
         }
+        self.flags_at = None;
         self.weights.push(1);
         self.last = Last::Nothing;
         Ok(())
+    }
+
+    /// Flags up to a colon or the closing parenthesis; whether it was that. Go takes a flag twice, and none at all, and of
+    /// one that is set and cleared the latter counts.
+    fn flags(&mut self) -> Option<bool> {
+        let (mut set, mut cleared, mut clears) = (String::new(), String::new(), false);
+        loop {
+            match self.take()? {
+                c @ ('i' | 'm' | 's' | 'U') => {
+                    let flags = if clears { &mut cleared } else { &mut set };
+                    if !flags.contains(c) {
+                        flags.push(c);
+                    }
+                }
+                '-' if !clears => clears = true,
+                end @ (':' | ')') if !clears || !cleared.is_empty() => {
+                    set.retain(|c| !cleared.contains(c));
+                    let minus = if clears { "-" } else { "" };
+                    let is_closed = end == ')';
+                    if !is_closed || !set.is_empty() || clears {
+                        self.out.extend(["(?", &set, minus, &cleared]);
+                        self.out.push(end);
+                    }
+                    return Some(is_closed);
+                }
+                _ => return None,
+            }
+        }
     }
 
     fn close(&mut self) -> Result<(), String> {
@@ -245,18 +328,23 @@ impl<'p> Translator<'p> {
     fn repeat(&mut self, operator: &str, count: u32) -> Result<(), String> {
         let weight = match self.last {
             Last::Nothing => return Err(format!("`{operator}` repeats nothing")),
-            Last::Repetition => return Err(format!("`{operator}` repeats a repetition")),
+            Last::Repetition(_) => return Err(format!("`{operator}` repeats a repetition")),
             Last::Atom(weight) => weight.saturating_mul(count.max(1)),
         };
         if count > 1 && weight > MAX_REPEAT {
             return Err(format!("`{operator}` repeats too often"));
         }
         self.weigh(weight);
-        self.out.push_str(operator);
+        // A question mark after a repetition would make that a lazy one.
+        let is_apart = self.flags_at.is_some() && operator == "?";
+        let mut operator = if is_apart { "{0,1}" } else { operator }.to_owned();
         if self.skip("?") {
-            self.out.push('?');
+            operator.push('?');
         }
-        self.last = Last::Repetition;
+        // Flags in between are no matter to Go: what is before them is repeated.
+        let at = self.flags_at.take().unwrap_or(self.out.len());
+        self.out.insert_str(at, &operator);
+        self.last = Last::Repetition(weight);
         Ok(())
     }
 
@@ -275,6 +363,7 @@ impl<'p> Translator<'p> {
             Some((least, most)) => number(least).zip(number(most).map(Some)),
         });
         let (Some(inner), Some((least, most))) = (inner, bounds) else {
+            self.flags_at = None;
             self.literal('{');
             return Ok(());
         };
@@ -459,7 +548,7 @@ mod tests {
     use super::*;
 
     fn replaced(pattern: &str, to: &str, value: &[u8]) -> String {
-        match replace_all(pattern.as_bytes(), to.as_bytes(), value) {
+        match Pattern::read(pattern.as_bytes()).map(|pattern| pattern.replace_all(to.as_bytes(), value, 1 << 20)) {
             Ok(out) => String::from_utf8_lossy(&out).into_owned(),
             Err(message) => format!("error: {message}"),
         }
@@ -485,6 +574,14 @@ mod tests {
             (r"\x{e9}\x41\101", "éAA", "x"),
             ("a b#c", "a b#c", "x"),
             ("(?U)a+", "aa", "xx"),
+            ("(?)a", "aA", "xA"),
+            ("(?ii)a", "aA", "xx"),
+            ("(?i-i)a", "aA", "xA"),
+            ("(?is-is:a)", "aA", "xA"),
+            ("a(?:)b", "ab", "x"),
+            ("a(?i){2}b", "aaB", "x"),
+            ("a*(?)?b", "aab", "x"),
+            ("a?(?)?", "aa", "xx"),
         ] {
             assert_eq!(replaced(pattern, "x", value.as_bytes()), out, "{pattern}");
         }
@@ -508,11 +605,15 @@ mod tests {
             r"\C",
             r"\y",
             "(?x)a",
+            "(?-)a",
+            "(?i-)a",
+            "(?i--s)a",
+            "(?i",
+            "(?)*",
             "[b-a]",
             "[[:nope:]]",
             r"\pX",
             r"\p{Nope}",
-            "(?P<a>x)(?P<a>y)",
             "(?P<a-b>x)",
             r"\",
         ] {
@@ -539,7 +640,8 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_utf8_are_kept() {
-        let out = replace_all(b"(.)b", b"<$1>", b"\xff\xfeb\xc3\xa9b\xff").expect("valid");
+        let pattern = Pattern::read(b"(.)b").expect("valid");
+        let out = pattern.replace_all(b"<$1>", b"\xff\xfeb\xc3\xa9b\xff", 100);
         assert_eq!(out, b"\xff<\xfe><\xc3\xa9>\xff");
     }
 
@@ -547,9 +649,12 @@ mod tests {
     fn hostile_expressions_end() {
         let text = [vec![b'a'; 5000], vec![b'!']].concat();
         for pattern in ["^(a+)+$", "(a*)*$", "(a|a)*$", "(a|aa)+$"] {
-            assert!(replace_all(pattern.as_bytes(), b"x", &text).is_ok(), "{pattern}");
+            assert!(
+                Pattern::read(pattern.as_bytes()).unwrap().replace_all(b"x", &text, 100_000).len() > 1,
+                "{pattern}"
+            );
         }
-        assert!(replace_all("(".repeat(100_000).as_bytes(), b"", b"").is_err());
-        assert!(replace_all(["(".repeat(5000), ")*".repeat(5000)].concat().as_bytes(), b"", b"").is_err());
+        assert!(Pattern::read("(".repeat(100_000).as_bytes()).is_err());
+        assert!(Pattern::read(["(".repeat(5000), ")*".repeat(5000)].concat().as_bytes()).is_err());
     }
 }

@@ -26,7 +26,7 @@ fn values_keep_all_their_equals_signs() {
 fn bytes_that_are_not_utf8_pass_through() {
     let env: Environment = [(&b"RAW"[..], &b"\xff\xfe"[..])].into_iter().collect();
     let out = render("t", b"\xc3{{ .RAW }} {{ .RAW | split `` | join `-` }}", &env);
-    assert_eq!(out.expect("valid"), b"\xc3\xff\xfe \xff-\xfe");
+    assert_eq!(out.expect("valid"), b"\xc3\xff\xfe \xef\xbf\xbd-\xfe");
 }
 
 #[test]
@@ -229,4 +229,53 @@ fn nothing_makes_it_panic() {
             assert!(error.line >= 1 && error.column >= 1);
         }
     }
+}
+
+#[test]
+fn corners_are_those_of_go_1_19() {
+    fails("{{/*/}}x", "1:1");
+    assert_eq!(rendered("{{/*/ y */}}x"), "x");
+    assert_eq!(rendered("{{/**/}}x"), "x");
+    assert_eq!(rendered("{{ printf `%.` 2.5 }} {{ printf `%5.` 2.5 }}"), "%!.(float64=2.5) %!.(float64=  2.5)");
+    assert_eq!(rendered("{{ regexReplaceAll `(?)a` `x` `aA` }}"), "xA");
+}
+
+/// Whatever a template does, it ends, and what it makes has a limit.
+#[test]
+fn work_is_limited_and_the_place_told() {
+    const DOUBLED: &str = "{{ $x := printf `%1000000d` 1 }}{{ range loop 100 }}{{ $x = @ }}{{ end }}";
+    let doubled = |with: &str| DOUBLED.replace('@', with);
+    for (text, place) in [
+        ("{{ range loop 1000000 }}{{ range loop 1000000 }}x{{ end }}{{ end }}".to_owned(), "1:"),
+        ("{{ define `x` }}{{ template `x` }}{{ end }}\n{{ template `x` }}".to_owned(), "1:"),
+        ("{{ define `x` }}{{ range loop 9 }}{{ template `x` }}{{ end }}{{ end }}\n{{ template `x` }}".to_owned(), "1:"),
+        ("\n {{ range loop 1000 }}{{ printf `%1000000d` 1 }}{{ end }}".to_owned(), "2:26"),
+        ("{{ printf `@` 1 }}".replace('@', &"%1000000[1]d".repeat(1000)), "1:4"),
+        ("{{ range loop 100000 }}{{ printf `%.1000000f` 1.5 }}{{ end }}".to_owned(), "1:"),
+        (doubled("print $x $x"), "1:"),
+        (doubled("printf `%s%s` $x $x"), "1:"),
+        (doubled("replaceAll ` ` `  ` $x"), "1:"),
+        (doubled("replaceAll `` $x $x"), "1:"),
+        (doubled("regexReplaceAll ` ` $x $x"), "1:"),
+        (doubled("regexReplaceAll `.*` `$0$0` $x"), "1:"),
+        (doubled("join $x (split `,` `,,`)"), "1:"),
+        ("{{ $x := printf `%1000000d` 1 }}{{ range loop 9999 }}{{ $y := replaceAll (slice $x 500000) `` $x }}{{ end }}".to_owned(), "1:"),
+        (doubled("html $x"), "1:"),
+        (doubled("urlquery $x"), "1:"),
+        (doubled("printf `%v` (split `` $x)"), "1:"),
+        (doubled("printf `%1000000v` (loop 1000000)"), "1:"),
+        ("{{ range loop 100000 }}{{ regexReplaceAll (print `a{` . `}`) `` `a` }}{{ end }}".to_owned(), "1:"),
+        ("{{ $x := printf `%100000d` 1 }}{{ range loop 100000 }}{{ $y := regexReplaceAll `(x+x+)+y` `` $x }}{{ end }}".to_owned(), "1:"),
+        ("{{ $x := printf `%1000000d` 1 }}{{ range loop 100000 }}{{ if eq $x $x }}{{ end }}{{ end }}".to_owned(), "1:"),
+        ("{{ $x := loop 1000000 }}{{ range loop 100000 }}{{ $y := slice $x 1 }}{{ end }}".to_owned(), "1:"),
+        ("{{ $x := loop 1000000 }}{{ range loop 100000 }}{{ $y := loop 1000000 }}{{ end }}".to_owned(), "1:"),
+    ] {
+        let out = rendered(&text);
+        let text = &text[..text.len().min(100)];
+        assert!(out.len() < 1000, "{text}: {} bytes", out.len());
+        let is_limit = out.contains(": rendering ") || out.contains("templates call each other");
+        assert!(out.starts_with(&format!("cp.json5:{place}")) && is_limit, "{text}: {out}");
+    }
+    let most = "{{ $x := printf `%1000000d` 1 }}{{ range loop 67 }}{{ $x }}{{ end }}";
+    assert_eq!(rendered(most).len(), 67_000_000);
 }

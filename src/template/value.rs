@@ -84,6 +84,17 @@ impl<'e> Value<'e> {
         }
     }
 
+    /// How many bytes are looked at when all of it is.
+    pub fn weight(&self) -> usize {
+        match self {
+            Value::Text(text) => text.len(),
+            Value::Texts(list) => list.iter().map(|text| text.len() + 16).sum(),
+            Value::Ints(list) => 8 * list.len(),
+            Value::Env(env) => env.iter().map(|(name, value)| name.len() + value.len() + 16).sum(),
+            Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Byte(_) | Value::Float(_) | Value::Complex(..) => 0,
+        }
+    }
+
     /// A whole number of any type.
     pub fn whole(&self) -> Option<i64> {
         match self {

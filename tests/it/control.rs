@@ -402,3 +402,53 @@ fn a_variable_that_no_process_could_be_started_with_is_refused() {
     assert_eq!(status, Some(0));
     assert!(!lines.iter().any(|line| line.contains("too long")), "{lines:?}");
 }
+
+/// Everything that a terminal might act upon.
+fn is_harmless(text: &str) -> bool {
+    !text.chars().any(|c| !matches!(c, '\n' | '\t') && c.is_control())
+}
+
+#[test]
+fn nothing_that_a_job_or_a_config_says_reaches_a_terminal_but_through_logs() {
+    let evil = "printf 'oops \\\\033]0;OWNED\\\\007\\\\302\\\\2332J\\\\177\\\\n' >&2; exit 3";
+    let mut pilot = Pilot::of_jobs(&format!(
+        "{{ name: 'bad', exec: ['sh', '-c', \"{evil}\"] }},
+         {{ name: 'e\\u001b[2J\\u009bvil\\nx', exec: 'sleep 1000' }}, {{ name: 'later', exec: 'true', when: {{ source: 'e\\u001b[2J\\u009bvil\\nx', once: 'stopped' }} }}"
+    ));
+    pilot.says("bad exited with error");
+    crate::pilot::until(|| crate::http::listens(&pilot.folder.join("socket")));
+    for args in [
+        &["-explain", "bad"][..],
+        &["-explain", "later"],
+        &["-explain", "b\u{1b}[2Jd"],
+        &["-healthy"],
+        &["-healthy", "bad"],
+        &["-status"],
+        &["-status", "-json"],
+        &["-job", "bad", "-restart"],
+        &["-job", "e\u{1b}[2J", "-stop"],
+        &["-reload", "-dry-run"],
+        &["-reload", "-dry-run", "-json"],
+        &["-bo\u{1b}gus"],
+    ] {
+        let (_, out, told) = cli(&pilot, args);
+        assert!(is_harmless(&out) && is_harmless(&told) && !(out + &told).is_empty(), "{args:?}");
+    }
+    std::fs::write(
+        pilot.folder.join("app.json5"),
+        "{ control: { socket: '@/socket' }, jobs: [{ name: 'a\\u001b[2J\\u009b', exec: 'x', port: 1 }] }"
+            .replace('@', pilot.folder.to_str().unwrap()),
+    )
+    .unwrap();
+    for args in [&["-validate"][..], &["-reload"]] {
+        let (_, out, told) = cli(&pilot, args);
+        assert!(is_harmless(&out) && is_harmless(&told) && !told.is_empty(), "{args:?}: {told:?}");
+    }
+    std::fs::write(
+        pilot.folder.join("app.json5"),
+        format!("{{ control: {{ socket: '{}/socket' }}, jobs: [] }}", pilot.folder.display()),
+    )
+    .unwrap();
+    let (_, out, _) = cli(&pilot, &["-logs", "bad"]);
+    assert!(out.contains("oops \u{1b}]0;OWNED\u{7}\u{9b}2J\u{7f}\n"), "{out:?}");
+}

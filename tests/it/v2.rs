@@ -527,3 +527,24 @@ fn a_template_is_rendered_to_wherever_2_7_would() {
     assert_eq!(std::fs::read_to_string(file).unwrap(), "{ preStop: 'x' }");
     assert_eq!(containerpilot(&["-template", "-out", "-", "-config", config]).stdout, b"{ preStop: 'x' }");
 }
+
+#[test]
+fn limits_are_told_as_they_were_written_and_checks_say_whose_they_are() {
+    let mut pilot = Pilot::of_command(
+        "{ control: { socket: '@/socket' }, logging: { level: 'DEBUG' },
+           tasks: [{ name: 't', command: 'sleep 1000', frequency: '1500ms' }, { name: 'u', command: 'sleep 1000', frequency: '1s', timeout: '0.20s' }],
+           services: [{ name: 'web', port: 80, poll: 1, ttl: 3, interfaces: 'lo', health: ['sh', '-c', 'echo checking; sleep 1000'], timeout: '500ms' }] }",
+        &["sleep", "1000"],
+    );
+    pilot.says("loaded config: {");
+    pilot.says(&format!("control: serving at {}/socket", pilot.folder.display()));
+    pilot.says("check.web: checking");
+    for words in ["task[u] timeout after 0.20s: '", "task[t] timeout after 1500ms: '", "check.web timeout after 500ms"]
+    {
+        pilot.says(words);
+    }
+    let config = pilot.folder.join("app.json5");
+    let output = containerpilot(&["-reload", "-config", config.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    pilot.says("control: reloaded app via control plane");
+}

@@ -16,7 +16,7 @@ use crate::messages::{
 };
 use crate::policy::contact::{Contact, Contacts, Notice};
 use crate::policy::job::Report;
-use crate::policy::service::{Action, Request, RequestId, ServicePolicy, Timer};
+use crate::policy::service::{Action, Answer, Request, RequestId, ServicePolicy, Timer};
 use crate::random::Random;
 use crate::spec::ServiceSpec;
 use crate::timers;
@@ -175,6 +175,10 @@ impl<R: Registry> CatalogAgent<R> {
     fn send(&mut self, name: &JobName, id: RequestId, request: Request, ctx: &mut Context<Self>) {
         let Some(service) = self.services.get_mut(name) else { return };
         debug!(self.log, "asking"; "service" => %name, "request" => ?request);
+        if request == Request::Deregister {
+            // 3.8: these words
+            debug!(self.log, "deregistering: {}", service.spec.id);
+        }
         let asked = Asked { service: name.clone(), id, operation: request.word(), at: timers::now() };
         let work = fut::wrap_future(self.registry.make(service.spec.clone(), service.memory.clone(), request));
         let handle = ctx.spawn(work.map(move |outcome, actor: &mut Self, ctx| actor.answered(&asked, outcome, ctx)));
@@ -189,6 +193,10 @@ impl<R: Registry> CatalogAgent<R> {
         }
         service.memory = outcome.memory;
         service.error = outcome.error.as_ref().map(RequestError::to_string);
+        if *operation == Request::REGISTER && outcome.answer == Answer::Done {
+            // 3.8 and 2.7: these words, which scripts look for
+            info!(self.log, "Service registered: {}", service.spec.name);
+        }
         let took = timers::now().duration_since(*at);
         self.tell(&CatalogContact::new(name.as_str(), operation, Some(took), outcome.error.as_ref()));
         let random = self.random.fraction();

@@ -24,6 +24,8 @@ use crate::messages::{CatalogCommand, CatalogContact, CatalogStatusQuery};
 use crate::policy::service::{Answer, Request};
 use crate::policy::watch;
 use crate::spec::{CatalogSpec, ServiceSpec, WatchSpec};
+#[cfg(feature = "etcd")]
+use crate::spec::{EtcdApi, EtcdSpec};
 #[cfg(feature = "zookeeper")]
 use crate::zookeeper_agent::{self, ZooKeeperAgent, ZooKeeperClient};
 
@@ -167,6 +169,11 @@ impl Catalog {
             CatalogSpec::Etcd(etcd) => {
                 let client = EtcdClient::new(etcd).map_err(|cause| cause.to_string())?;
                 let log = beginning.log.clone();
+                if etcd.warns_of_api2 {
+                    let old = EtcdSpec { api: EtcdApi::Two, ..etcd.clone() };
+                    let old = EtcdClient::new(&old).map_err(|cause| cause.to_string())?;
+                    actix::spawn(etcd_agent::warn_of_api2(old, client.life(), log.clone()));
+                }
                 let agent = EtcdAgent::new(client.clone(), beginning).start();
                 Ok(Self::new(&agent, move |watch| Box::new(etcd_agent::Watching::new(client.clone(), watch, &log))))
             }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use slog::{Logger, debug, error, info, warn};
+use slog::{Logger, error, info, warn};
 use tokio::io::unix::AsyncFd;
 
 use crate::control::socket::bind_as_configured;
@@ -48,6 +48,8 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Whom requests concern.
 #[derive(Clone, Debug)]
 pub struct ControlNeighbours {
+    /// Logs what has been asked for here.
+    pub log: Logger,
     /// Maintenance.
     pub supervisor: Recipient<SupervisorCommand>,
     /// Changes to the environment.
@@ -120,11 +122,9 @@ impl ControlServer {
 
     fn serve(&mut self, socket: Socket, listener: AsyncFd<UnixListener>) {
         let path = socket.path().display().to_string();
-        if std::mem::replace(&mut self.complained, false) {
-            info!(self.log, "the control socket could be made after all"; "socket" => path);
-        } else {
-            debug!(self.log, "the control socket answers"; "socket" => path);
-        }
+        self.complained = false;
+        // 3.8: these words, which scripts look for
+        info!(self.log, "control: serving at {}", path);
         let (neighbours, due) = (self.neighbours.clone(), self.due.clone());
         let server = Server::start(Listener::Unix(listener), LIMITS, move |request| {
             answer(request, neighbours.clone(), Due::new(&due))

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use actix::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
+use slog::debug;
 
 use super::logs::{self, LogSource};
 use super::{ACTOR_PATIENCE, ControlNeighbours, RELOAD_PATIENCE, jobs};
@@ -145,7 +146,14 @@ where
 /// 3.8's users get an empty line; who asks for JSON, or only for what would happen, gets the difference.
 async fn reload(request: &Request, neighbours: &ControlNeighbours) -> Reply {
     let dry_run = request.has("dry-run");
+    // 3.8: these words, and those below
+    if !dry_run {
+        debug!(neighbours.log, "control: reloading app via control plane");
+    }
     let answer = actix::clock::timeout(RELOAD_PATIENCE, neighbours.reloads.send(Reload { dry_run })).await;
+    if !dry_run && matches!(answer, Ok(Ok(Ok(_)))) {
+        debug!(neighbours.log, "control: reloaded app via control plane");
+    }
     match answer {
         Ok(Ok(Ok(Reloaded { diff, starts }))) if dry_run => {
             let starts = Some(starts_in_words(starts).await);

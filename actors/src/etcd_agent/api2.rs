@@ -73,6 +73,12 @@ pub async fn instances(
     Ok((Answer { index: None, instances: found.instances }, found.strange))
 }
 
+/// Whether there is anything of API 2 where services are.
+pub async fn has_entries(client: &EtcdClient, deadline: Instant) -> Result<bool, RequestError> {
+    let reply = wire::there(client.keys(Method::GET, &path(client.prefix()), "", deadline).await?)?;
+    reply.map(|reply| wire::is_filled(&reply)).transpose().map(|filled| filled.unwrap_or(false))
+}
+
 fn value_path(client: &EtcdClient, spec: &ServiceSpec) -> String {
     path(&client.key(spec)) + "/service"
 }

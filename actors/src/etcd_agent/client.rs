@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher as _;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use actix::clock::Instant;
@@ -52,6 +52,23 @@ struct Shared {
 #[derive(Clone)]
 pub struct EtcdClient(Rc<Shared>);
 
+/// Whether a client and those that share its connections are in use.
+#[derive(Clone)]
+pub struct Life(Weak<Shared>);
+
+impl Life {
+    /// Whether they are.
+    pub fn goes_on(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Life").field(&self.goes_on()).finish()
+    }
+}
+
 impl fmt::Debug for EtcdClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EtcdClient").field("endpoints", &self.0.endpoints).finish_non_exhaustive()
@@ -88,6 +105,16 @@ impl EtcdClient {
     /// Which API is spoken.
     pub fn api(&self) -> EtcdApi {
         self.0.api
+    }
+
+    /// What all keys begin with.
+    pub fn prefix(&self) -> &str {
+        &self.0.prefix
+    }
+
+    /// Whether anybody still asks with this client, or with one that shares its connections.
+    pub fn life(&self) -> Life {
+        Life(Rc::downgrade(&self.0))
     }
 
     /// Where the instances of a service are, with a slash at the end.

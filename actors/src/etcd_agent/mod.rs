@@ -16,7 +16,7 @@ use actix::clock::Instant;
 use futures_core::future::LocalBoxFuture;
 use slog::{Logger, debug, o, warn};
 
-pub use client::EtcdClient;
+pub use client::{EtcdClient, Life};
 
 use crate::catalog::{CatalogAgent, InstanceSource, Outcome, Registry, RequestError, patience};
 use crate::policy::service::{Answer, Request, Status};
@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// However long a watch's interval is, a stream is not trusted for longer than this without a reading, nor for less than
 /// that: a server that hangs, or has lost its cluster, says nothing.
 const TRUST: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
+/// The pauses between looks for entries of API 2 while nobody answers: the first one, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(60);
 /// So many keys that are no instances are told one by one.
 const TOLD: usize = 10;
 
@@ -89,6 +92,30 @@ async fn make(client: &EtcdClient, spec: &ServiceSpec, request: &Request) -> Res
             remove(client, spec, deadline).await.map(|()| Answer::Unknown)
         }
         Request::Deregister => remove(client, spec, deadline).await.map(|()| Answer::Done),
+    }
+}
+
+/// Looks for entries of API 2 once the server answers, and warns if there are some: those who made them do not see ours, nor
+/// we theirs. Ends with the catalog's last client.
+pub async fn warn_of_api2(client: EtcdClient, catalog: Life, log: Logger) {
+    let mut pause = FIRST_PAUSE;
+    while catalog.goes_on() {
+        match api2::has_entries(&client, Instant::now() + PATIENCE).await {
+            Ok(false) => return,
+            Ok(true) => {
+                warn!(
+                    log,
+                    "etcd has entries of its API 2 at `{}`; instances of ContainerPilot 2.7 use that one: `api: 2` finds \
+                    them, and is found by them",
+                    client.prefix()
+                );
+                return;
+            }
+            Err(RequestError::Refused { .. }) => return,
+            Err(cause) => debug!(log, "cannot look for entries of API 2"; "reason" => %cause),
+        }
+        actix::clock::sleep(pause).await;
+        pause = (2 * pause).min(LAST_PAUSE);
     }
 }
 

@@ -319,6 +319,11 @@ pub fn text(reply: &Reply) -> Result<String, RequestError> {
     Ok(read(reply)?.node.value.unwrap_or_default())
 }
 
+/// Whether there is anything in a folder.
+pub fn is_filled(reply: &Reply) -> Result<bool, RequestError> {
+    Ok(!read(reply)?.node.nodes.is_empty())
+}
+
 /// The instances of a folder: every key in it, however deep.
 pub fn tree(reply: &Reply, tags: &[String]) -> Result<Found, RequestError> {
     let node = read(reply)?.node;

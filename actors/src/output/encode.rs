@@ -92,6 +92,11 @@ impl Encoder {
             LogFormat::Stamp => {
                 prefix.extend_from_slice(self.stamp.as_bytes());
                 prefix.push(b' ');
+                // A check's line stands beside those of its service and of others.
+                if let Owner::Check(_) = owner {
+                    prefix.extend_from_slice(self.name.as_bytes());
+                    prefix.extend_from_slice(b": ");
+                }
                 suffix.push(b'\n');
             }
             LogFormat::Default => {
@@ -492,6 +497,7 @@ mod tests {
         );
         let text = "time=\"T\" level=warning msg=hello check=check.app pid=7 team=\"d\\\"b\"\n";
         assert_eq!(record(LogFormat::Text, &fields, hello), text);
+        assert_eq!(record(LogFormat::Stamp, &fields, hello), "T check.app: hello\n");
         assert_eq!(record(LogFormat::Default, &fields, hello), "T 7 hello\n");
     }
 

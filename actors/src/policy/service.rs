@@ -76,11 +76,14 @@ pub enum Request {
 }
 
 impl Request {
+    /// The word for registering.
+    pub const REGISTER: &str = "register";
+
     /// What is asked, in a word.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Look => "look",
-            Self::Register(_) => "register",
+            Self::Register(_) => Self::REGISTER,
             Self::Heartbeat(..) => "heartbeat",
             Self::Deregister => "deregister",
         }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use slog::{error, info, warn};
+use slog::{debug, error, info, warn};
 use tokio::sync::oneshot;
 
 use super::Supervisor;
+use super::summary::Summary;
 use crate::control::Socket;
 use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::messages::{
@@ -142,6 +143,7 @@ impl Supervisor {
             info!(self.log, "reloading"; "changed" => diff.changed.join(","), "restarted" => diff.restarted.join(","),
                 "added" => diff.added.join(","), "removed" => diff.removed.join(","), "unchanged" => diff.unchanged.len(),
                 "settings" => diff.settings.join(","));
+            debug!(self.log, "loaded config: {}", Summary(&spec));
             self.change_to(spec, fresh, ctx);
             return Ok(Reloaded { diff, starts: Vec::new() });
         }

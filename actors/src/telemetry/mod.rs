@@ -69,8 +69,8 @@ impl TelemetryServer {
         });
         match bound {
             Ok(listener) => {
-                // 3.8: serving
-                info!(self.log, "telemetry: serving"; "address" => address.to_string());
+                // 3.8: these words
+                info!(self.log, "telemetry: serving at {}", address);
                 self.complained = false;
                 let neighbours = self.neighbours.clone();
                 let shared = Rc::new((serves, Semaphore::new(REPORTS)));

@@ -100,3 +100,24 @@ async fn a_server_without_api_2_is_no_empty_catalog() {
     let says = told.until(secs(5), "etcd refuses a request").await;
     assert!(says.contains("404"), "{says}");
 }
+
+/// A version 2 config says nothing of the API: 2.7 spoke API 2, we speak API 3.
+#[actix::test]
+async fn entries_of_api_2_are_warned_of_once_unless_an_api_was_chosen() {
+    const WARNING: &str = "etcd has entries of its API 2 at `/containerpilot`";
+    let folder = Folder::new("both-apis");
+    let server = Etcd::alone(&folder, &[]).await;
+    let unsaid = EtcdSpec { warns_of_api2: true, ..server.spec() };
+    let (scene, mut told) = scene_of(&unsaid);
+    scene.agent.do_send(CatalogCommand::Advertise(service("web")));
+    scene.passed("web");
+    // What is registered by API 3 is no entry of API 2.
+    told.until(secs(5), "Service registered: web").await;
+    drop(scene);
+    server.request(Method::PUT, &format!("{WEB}/service"), Some("value=x".to_owned())).await;
+    let (_chosen, mut silent) = scene_of(&server.spec());
+    let (_scene, mut warned) = scene_of(&unsaid);
+    let line = warned.until(secs(5), WARNING).await;
+    assert!(line.contains("`api: 2` finds them"), "{line}");
+    assert_eq!((told.with(WARNING).len(), silent.with(WARNING).len(), warned.with(WARNING).len()), (0, 0, 1));
+}

@@ -68,6 +68,19 @@ fn service(more: &str) -> Spec {
 }
 
 #[test]
+fn an_api_of_etcd_that_nobody_chose_is_looked_at() {
+    for (etcd, warns) in [
+        ("{ endpoints: 'e:1' }", true),
+        ("{ endpoints: 'e:1', api: null }", true),
+        ("{ endpoints: 'e:1', api: 3 }", false),
+        ("{ endpoints: 'e:1', API: '2' }", false),
+    ] {
+        let Some(CatalogSpec::Etcd(found)) = spec(&format!("{{ etcd: {etcd} }}")).catalog else { panic!("no etcd") };
+        assert_eq!(found.warns_of_api2, warns, "{etcd}");
+    }
+}
+
+#[test]
 fn the_application_is_the_main_job() {
     let spec = spec("{}");
     let [main] = &*spec.jobs else { panic!("{:?}", spec.jobs) };

@@ -6,7 +6,9 @@ use super::*;
 
 use containerpilot_actors::addresses::InterfaceAddress;
 use containerpilot_actors::event::{Event, JobName, Source as EventSource, WatchName};
-use containerpilot_actors::spec::{JobSpec, Last, LogFormat, OnReload, OutputSpec, Spec, StartRule, Stdin};
+use containerpilot_actors::spec::{
+    CatalogSpec, JobSpec, Last, LogFormat, OnReload, OutputSpec, Spec, StartRule, Stdin,
+};
 
 use crate::config::{Loaded, parse};
 use crate::template;
@@ -88,11 +90,13 @@ fn essence(spec: Spec) -> Spec {
         job.output = output(job.output.clone());
         // These are told of above the new config.
         job.not_started = None;
+        job.timeout_text = None;
         if let Some(service) = &mut job.service {
             service.check_id = None;
         }
         if let Some(health) = &mut job.health {
             health.output = output(health.output.clone());
+            health.timeout_text = None;
             // A service without a check has nothing to limit or to log.
             if health.exec.is_none() {
                 health.timeout = None;
@@ -104,6 +108,11 @@ fn essence(spec: Spec) -> Spec {
     let watches = spec.watches.into_iter().enumerate();
     let watches =
         watches.map(|(number, watch)| containerpilot_actors::spec::WatchSpec { name: numbered(number), ..watch });
+    let mut catalog = spec.catalog;
+    if let Some(CatalogSpec::Etcd(etcd)) = &mut catalog {
+        // The new config says which API it is, with a comment.
+        etcd.warns_of_api2 = false;
+    }
     let mut telemetry = spec.telemetry;
     if let Some(telemetry) = &mut telemetry {
         telemetry.service.check_id = None;
@@ -111,6 +120,7 @@ fn essence(spec: Spec) -> Spec {
     Spec {
         jobs,
         watches: watches.collect(),
+        catalog,
         telemetry,
         control: None,
         warnings: Vec::new(),

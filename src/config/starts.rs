@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use containerpilot_actors::event::{Event, EventCode, Source};
 use containerpilot_actors::spec::{JobSpec, StartRule, WatchSpec};
 
+use super::node::shortened;
 use super::problem::nearest;
 use super::raw_v3::Field;
 use super::reader::{Reader, Scope};
@@ -90,34 +91,39 @@ fn consequences(jobs: &[JobSpec], starts: &[Start<'_>], mut never: HashSet<usize
         use EventCode::{ExitFailed, ExitSuccess, StatusHealthy, StatusUnhealthy};
         matches!(code, ExitFailed | ExitSuccess | StatusHealthy | StatusUnhealthy)
     };
-    loop {
-        let starts_once: HashSet<&str> =
-            (0..jobs.len()).filter(|at| !never.contains(at)).map(|at| jobs[at].configured_name().as_str()).collect();
-        let source = |at: usize| match jobs[at].start.event() {
-            Some(Event { code, source: Source::Job(name) | Source::Check(name) }) if of_a_run(*code) => Some(name),
-            Some(_) | None => None,
-        };
-        let is_known = |name: &str| jobs.iter().any(|job| job.configured_name().as_str() == name);
-        let waits_in_vain = |at: &usize| {
-            let name = source(*at).map(|name| name.as_str());
-            jobs[*at].wait_timeout.is_none() && name.is_some_and(|name| is_known(name) && !starts_once.contains(name))
-        };
-        let more: Vec<usize> =
-            (0..jobs.len()).filter(|at| !never.contains(at)).filter(|at| waits_in_vain(at)).collect();
-        for at in &more {
-            let (job, start) = (&jobs[*at], &starts[*at]);
-            let name = source(*at).map(ToString::to_string).unwrap_or_default();
-            let says = format!("`{name}` never starts, so that `{}` never starts either", job.name);
-            reader.doubt(&start.when, start.source, says);
+    // How many jobs of each name may start, and who waits for a run of one.
+    let mut starters: HashMap<&str, usize> = HashMap::new();
+    let mut waiting: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, job) in jobs.iter().enumerate() {
+        *starters.entry(job.configured_name().as_str()).or_default() += 1;
+        if let Some(Event { code, source: Source::Job(name) | Source::Check(name) }) = job.start.event()
+            && of_a_run(*code)
+            && job.wait_timeout.is_none()
+        {
+            waiting.entry(name.as_str()).or_default().push(at);
         }
-        if more.is_empty() {
-            break;
+    }
+    let mut found: Vec<usize> = never.iter().copied().collect();
+    while let Some(at) = found.pop() {
+        let name = jobs[at].configured_name().as_str();
+        let left = starters.entry(name).or_default();
+        *left = left.saturating_sub(1);
+        if *left > 0 {
+            continue;
         }
-        never.extend(more);
+        for at in waiting.remove(name).unwrap_or_default() {
+            if never.insert(at) {
+                let (name, its_own) = (shortened(name), shortened(jobs[at].name.as_str()));
+                let says = format!("`{name}` never starts, so that `{its_own}` never starts either");
+                reader.doubt(&starts[at].when, starts[at].source, says);
+                found.push(at);
+            }
+        }
     }
     for at in never {
         if jobs[at].health.is_some() && starts[at].health.node.is_some() {
-            let says = format!("`{}` never starts, so that it is never checked", jobs[at].name);
+            let name = shortened(jobs[at].name.as_str());
+            let says = format!("`{name}` never starts, so that it is never checked");
             reader.doubt(&starts[at].job, starts[at].health, says);
         }
     }
@@ -163,7 +169,7 @@ pub fn other_signal(name: &str) -> Option<String> {
         Some(short) => (short, true),
         None => (upper.as_str(), false),
     };
-    let shown = super::node::shortened(name);
+    let shown = shortened(name);
     match short {
         "TERM" | "INT" | "QUIT" if has_prefix => Some(format!(
             "`{shown}` stops everything and is no source (`once: \"shutdown\"` without one comes then; `SIGHUP` and `SIGUSR2` are sources)"
@@ -186,7 +192,7 @@ fn never_comes(event: &Event, known: &Known<'_>) -> Option<String> {
     };
     let jobs = || known.jobs.keys().copied().collect::<Vec<_>>();
     let watches = || known.watches.iter().copied().collect::<Vec<_>>();
-    let shown = super::node::shortened;
+    let shown = shortened;
     match &event.source {
         Source::Job(_) | Source::Check(_) | Source::Watch(_) if event.code.is_global() => {
             Some("the event is one of the whole process, it needs the source `global` or none".to_owned())
@@ -231,7 +237,7 @@ fn never_comes(event: &Event, known: &Known<'_>) -> Option<String> {
 
 /// Why a job that there is cannot have an event.
 fn of_a_job(name: &str, code: EventCode, has_check: bool, known: &Known<'_>) -> Option<String> {
-    let shown = super::node::shortened(name);
+    let shown = shortened(name);
     let is_watched = known.watches.contains(name);
     let watch = if is_watched { format!("; the watch is `watch.{shown}` here") } else { String::new() };
     if code == EventCode::StatusChanged {

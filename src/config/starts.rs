@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use containerpilot_actors::event::{Event, EventCode, Source};
 use containerpilot_actors::spec::{JobSpec, StartRule, WatchSpec};
 
+use super::node::shortened;
 use super::problem::nearest;
 use super::raw_v3::Field;
 use super::reader::{Reader, Scope};

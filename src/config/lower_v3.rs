@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use containerpilot_actors::addresses::Host;
 use containerpilot_actors::event::{JobName, WatchName};
-use containerpilot_actors::policy::reload::free_twin;
+use containerpilot_actors::policy::reload::{FIRST_TWIN, free_twin};
 use containerpilot_actors::spec::{CatalogSpec, ControlSpec, JobSpec, SignalSpec, Spec, TelemetrySpec, WatchSpec};
 
 use super::discovery;
@@ -201,17 +201,20 @@ fn jobs<'a>(
 /// The later one of two jobs of one name is called `NAME#2`; one that is really called so keeps its name.
 pub fn name_twins(jobs: &mut [JobSpec]) {
     let mut taken: BTreeSet<JobName> = jobs.iter().map(|job| job.name.clone()).collect();
-    let mut seen: HashMap<JobName, usize> = HashMap::new();
+    // The first of each name, and the number after that of its last twin.
+    let mut seen: HashMap<JobName, (usize, u64)> = HashMap::new();
     for place in 0..jobs.len() {
         let name = jobs[place].name.clone();
-        let Some(first) = seen.get(&name) else {
-            seen.insert(name, place);
+        let Some((first, next)) = seen.get_mut(&name) else {
+            seen.insert(name, (place, FIRST_TWIN));
             continue;
         };
+        let (twin, number) = free_twin(&name, *next, |name| taken.contains(name));
+        *next = number + 1;
         jobs[*first].twin_of = Some(name.clone());
-        jobs[place].twin_of = Some(name.clone());
-        jobs[place].name = free_twin(&name, |name| taken.contains(name));
-        taken.insert(jobs[place].name.clone());
+        jobs[place].twin_of = Some(name);
+        jobs[place].name = twin.clone();
+        taken.insert(twin);
     }
 }
 

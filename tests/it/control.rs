@@ -416,7 +416,7 @@ fn nothing_that_a_job_or_a_config_says_reaches_a_terminal_but_through_logs() {
          {{ name: 'e\\u001b[2J\\u009bvil\\nx', exec: 'sleep 1000' }}, {{ name: 'later', exec: 'true', when: {{ source: 'e\\u001b[2J\\u009bvil\\nx', once: 'stopped' }} }}"
     ));
     pilot.says("bad exited with error");
-    crate::pilot::until(|| crate::http::listens(&pilot.folder.join("socket")));
+    until(|| listens(&pilot.folder.join("socket")));
     for args in [
         &["-explain", "bad"][..],
         &["-explain", "later"],

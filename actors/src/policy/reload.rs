@@ -97,7 +97,11 @@ pub fn pair_twins(old: &Spec, new: &mut Spec) {
         let mut taken: BTreeSet<JobName> = others.chain(names.iter().flatten().cloned()).collect();
         for (place, paired) in places.into_iter().zip(names) {
             let unpaired = || {
-                if taken.contains(&name) { free_twin(&name, |name| taken.contains(name)) } else { name.clone() }
+                if taken.contains(&name) {
+                    free_twin(&name, FIRST_TWIN, |name| taken.contains(name)).0
+                } else {
+                    name.clone()
+                }
             };
             let given = paired.unwrap_or_else(unpaired);
             taken.insert(given.clone());
@@ -107,10 +111,13 @@ pub fn pair_twins(old: &Spec, new: &mut Spec) {
     }
 }
 
-/// `NAME#2`, or with the first number that no other job has.
-pub fn free_twin(name: &JobName, taken: impl Fn(&JobName) -> bool) -> JobName {
-    let mut names = (2..u64::MAX).map(|number| JobName::new(format!("{name}#{number}")));
-    names.find(|name| !taken(name)).unwrap_or_else(|| name.clone())
+/// The number of the first twin of a job.
+pub const FIRST_TWIN: u64 = 2;
+
+/// `NAME#2`, or with the first number from `from` on that no other job has; and that number.
+pub fn free_twin(name: &JobName, from: u64, taken: impl Fn(&JobName) -> bool) -> (JobName, u64) {
+    let mut names = (from..u64::MAX).map(|number| (JobName::new(format!("{name}#{number}")), number));
+    names.find(|(name, _)| !taken(name)).unwrap_or_else(|| (name.clone(), from))
 }
 
 /// What the supervisor has to do, in this order.

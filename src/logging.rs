@@ -3,11 +3,13 @@
 //! Not here: children's lines, which take a faster path to the same formats (`containerpilot_actors::output`).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
 use containerpilot_actors::output::{Pump, encode_text_value, stamp_go_log, stamp_nanos, stamp_seconds};
 use containerpilot_actors::spec::{LogFormat, LogLevel};
+use serde_json::Value;
 use slog::{Drain, FnValue, KV, Key, Level, Logger, Never, OwnedKVList, PushFnValue, Record, Serializer, o};
 
 /// The root logger, which writes through the pump, and as the pump is configured.
@@ -25,19 +27,61 @@ impl Drain for PumpDrain {
         if !self.0.shows(level(record.level())) {
             return Ok(());
         }
-        let mut line = Vec::with_capacity(256);
-        let written = match self.0.format() {
-            LogFormat::Default => plain(&mut line, &stamp_nanos(), record, values),
-            LogFormat::Stamp => plain(&mut line, &stamp_go_log(), record, values),
-            LogFormat::Text => text(&mut line, record, values),
-            LogFormat::Json => json(&mut line, record, values),
-        };
-        if let Err(cause) = written {
-            line = format!("{} cannot format a log record: {cause}\n", stamp_nanos()).into_bytes();
-        }
+        let line = bounded(self.0.format(), self.0.longest(), record, values)
+            .unwrap_or_else(|cause| format!("{} cannot format a log record: {cause}\n", stamp_nanos()).into_bytes());
         self.0.record(line);
         Ok(())
     }
+}
+
+/// A record of at most this length: texts in it that make it longer are cut.
+fn bounded(format: LogFormat, longest: usize, record: &Record<'_>, values: &OwnedKVList) -> io::Result<Vec<u8>> {
+    let mut line = Vec::with_capacity(256);
+    match format {
+        LogFormat::Default => plain(&mut line, &stamp_nanos(), record, values)?,
+        LogFormat::Stamp => plain(&mut line, &stamp_go_log(), record, values)?,
+        LogFormat::Text => text(&mut line, record, values, usize::MAX)?,
+        LogFormat::Json => json(&mut line, record, values)?,
+    }
+    match format {
+        _ if line.len() <= longest => {}
+        LogFormat::Default | LogFormat::Stamp => {
+            let text = String::from_utf8_lossy(&line).into_owned();
+            line = format!("{}{CUT}\n", &text[..text.floor_char_boundary(longest - CUT.len() - 1)]).into_bytes();
+        }
+        LogFormat::Text => {
+            let mut most = longest;
+            while line.len() > longest && most > 0 {
+                most /= 2;
+                line.clear();
+                text(&mut line, record, values, most)?;
+            }
+        }
+        LogFormat::Json => {
+            let whole: BTreeMap<String, Value> = serde_json::from_slice(&line)?;
+            let mut most = longest;
+            while line.len() > longest && most > 0 {
+                most /= 2;
+                let cut = |value: &Value| value.as_str().map_or(value.clone(), |text| at_most(text, most).into());
+                let short: BTreeMap<&String, Value> = whole.iter().map(|(key, value)| (key, cut(value))).collect();
+                line = serde_json::to_vec(&short)?;
+                line.push(b'\n');
+            }
+        }
+    }
+    Ok(line)
+}
+
+/// What stands for the rest of a text.
+const CUT: &str = "...";
+
+/// A text, or its beginning. What is as short as a time is never cut.
+fn at_most(text: &str, most: usize) -> Cow<'_, str> {
+    const SHORT: usize = 40;
+    if text.len() <= most.max(SHORT) {
+        return text.into();
+    }
+    format!("{}{CUT}", &text[..text.floor_char_boundary(most)]).into()
 }
 
 fn level(level: Level) -> LogLevel {
@@ -123,13 +167,13 @@ fn without_c1(text: &str) -> Cow<'_, str> {
     if text.contains(is_c1) { visible(text) } else { text.into() }
 }
 
-fn text(line: &mut Vec<u8>, record: &Record<'_>, values: &OwnedKVList) -> io::Result<()> {
+fn text(line: &mut Vec<u8>, record: &Record<'_>, values: &OwnedKVList, most: usize) -> io::Result<()> {
     let head = format!("time=\"{}\" level={} msg=", stamp_seconds(), word(record.level()));
     line.extend_from_slice(head.as_bytes());
-    encode_text_value(line, without_c1(&record.msg().to_string()).as_bytes());
+    encode_text_value(line, at_most(&without_c1(&record.msg().to_string()), most).as_bytes());
     for (key, value) in Values::of(record, values)?.0 {
         line.extend_from_slice(format!(" {key}=").as_bytes());
-        encode_text_value(line, without_c1(&value).as_bytes());
+        encode_text_value(line, at_most(&without_c1(&value), most).as_bytes());
     }
     line.push(b'\n');
     Ok(())
@@ -204,6 +248,26 @@ mod tests {
 
     /// Lines are looked at in blocks of 32 bytes. So each byte has been at each place of a block and of what is left behind
     /// blocks, in lines of all lengths up to two of them; alone, and beside what keeps a line from being ASCII.
+    #[test]
+    fn a_record_of_our_own_is_no_longer_than_it_may_be() {
+        for (format, unit) in
+            LogFormat::ALL.into_iter().flat_map(|format| ["x", "\u{1}", "\"é"].map(|unit| (format, unit)))
+        {
+            let values = OwnedKVList::from(o!("field" => unit.repeat(500), "pid" => 7));
+            for length in [10, 150, 5000] {
+                let message = unit.repeat(length);
+                let message = format_args!("{message}");
+                let record = slog::record!(Level::Info, "", &message, slog::b!());
+                let line = bounded(format, 512, &record, &values).unwrap();
+                assert!(line.len() <= 512 && line.ends_with(b"\n"), "{format:?}: {}", String::from_utf8_lossy(&line));
+                if format == LogFormat::Json {
+                    let read: Value = serde_json::from_slice(&line).unwrap();
+                    assert_eq!((&read["level"], &read["pid"]), (&"info".into(), &7.into()));
+                }
+            }
+        }
+    }
+
     #[test]
     fn no_byte_has_a_place_where_the_message_differs() {
         const SPECIAL: [u8; 9] = [0, 0x1f, b' ', b'"', b'\\', 0x7f, 0x80, 0xc3, 0xff];

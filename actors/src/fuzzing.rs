@@ -13,8 +13,13 @@ use crate::spec::ServiceSpec;
 /// Lines and pieces of lines, those with their ordinal and whether they are the last one.
 pub fn cut<'a>(pieces: impl Iterator<Item = &'a [u8]>, longest: usize) -> Vec<(Vec<u8>, Option<(u32, bool)>)> {
     let mut found = Vec::new();
-    let mut each = |line: &[u8], part: Option<output::lines::Part>| {
-        found.push((line.to_vec(), part.map(|part| (part.ordinal, part.last))));
+    let mut ordinal = 0;
+    let mut each = |line: &[u8], piece: output::lines::Piece| {
+        let taken = if piece.last { line.len() } else { output::lines::piece_length(line, longest) };
+        ordinal = if piece.first { 1 } else { ordinal + 1 };
+        let is_whole = piece.first && piece.last;
+        found.push((line[..taken].to_vec(), (!is_whole).then_some((ordinal, piece.last))));
+        taken
     };
     let (limit, mut cutter) = (output::lines::Limit::new(longest), output::lines::Cutter::default());
     for piece in pieces {

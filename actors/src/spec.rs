@@ -803,7 +803,7 @@ pub struct LoggingSpec {
     pub format: LogFormat,
     /// Where they go.
     pub output: LogOutput,
-    /// Of children's lines, no record holds more bytes; a longer line becomes several.
+    /// No record has more bytes, its newline included; a line that needs more becomes several.
     pub max_line: usize,
     /// Keys of JSON objects, of whatever job, after those of the job's own.
     pub json_keys: JsonKeys,

@@ -12,9 +12,10 @@ const JQ: &str = r#"
 docker run --name once --network none pilot /containerpilot -config /app.json5 > attached 2> stderr
 docker logs once > log 2>> stderr
 cmp attached log
+jq -r 'select(.log | endswith("\n") | not) | .log' "$(docker inspect -f '{{.LogPath}}' once)" > split
 docker logs once | jq -c 'select(.pid) | [.job, .level, .stream, .data.a[1], .partial_ordinal, (.msg // "" | length)]' > jq
 docker logs once | jq -r 'select(.job == "bytes" and .pid) | .msg | @json' > messages
-docker logs once | jq -j 'select(.partial_message) | .msg' > whole
+docker logs once | jq -j 'select(.pid and .job == "long") | .msg' > whole
 "#;
 
 /// The same through Docker's own syslog driver to rsyslog.
@@ -64,11 +65,12 @@ fn jq_reads_every_record_of_a_container() {
     let folder = Folder::new();
     let config = r#"{
         // Docker splits what is longer than 16 KiB.
-        logging: { format: 'json', maxLine: '15k' },
+        logging: { format: 'json', maxLine: '16k' },
         jobs: [
             { name: 'bytes', exec: ['sh', '-c', 'printf "nul[\\\\000] bad[\\\\377] \\\\033[31mred\\\\033[0m\\\\r\\\\n\\\\nno newline" >&2'] },
             { name: 'object', exec: ['echo', '{"a":[1,2],"level":"warn"}'], logging: { json: true } },
             { name: 'long', exec: ['sh', '-c', 'head -c 40000 /dev/zero | tr "\\\\000" q'] },
+            { name: 'quotes', exec: ['sh', '-c', 'head -c 15300 /dev/zero | tr "\\\\000" "\\\\042"'] },
         ],
     }"#;
     image(&folder.0, &[("app.json5", config)]);
@@ -81,11 +83,11 @@ fn jq_reads_every_record_of_a_container() {
          [\"bytes\",\"info\",\"stderr\",null,null,10]"
     );
     assert_eq!(of("object"), "[\"object\",\"warning\",\"stdout\",2,null,0]");
-    assert_eq!(
-        of("long"),
-        "[\"long\",\"info\",\"stdout\",null,1,15360]\n[\"long\",\"info\",\"stdout\",null,2,15360]\n\
-         [\"long\",\"info\",\"stdout\",null,3,9280]"
-    );
+    for (job, count) in [("long", 3), ("quotes", 2)] {
+        let ordinals: Vec<String> = of(job).lines().map(|line| line.split(',').nth(4).unwrap().to_owned()).collect();
+        assert_eq!(ordinals, (1..=count).map(|ordinal| ordinal.to_string()).collect::<Vec<_>>(), "{job}");
+    }
+    assert_eq!(read(&folder.0, "split"), "", "Docker has to split nothing");
     assert_eq!(
         read(&folder.0, "messages"),
         "\"nul[\\u0000] bad[\u{fffd}] \\u001b[31mred\\u001b[0m\"\n\"\"\n\"no newline\"\n"

@@ -3,12 +3,14 @@
 //! They are 3.8's: `default` is `TIME JOB PID LINE`, `text` is logrus' text, `json` is logrus' JSON plus `stream`; and
 //! 2.7's default, `TIME LINE`.
 
+use std::cell::Cell;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::escape::{encode_json_string, encode_text_value, encode_utf8, escape_json};
-use super::lines::Part;
+use super::escape::{encode_json_string, encode_text_value, encode_utf8, escape_json, escaped_length};
+use super::lines::piece_length;
 use super::loggers::Time;
 use crate::event::Owner;
 use crate::spec::{LogFormat, LogLevel};
@@ -29,6 +31,32 @@ impl Stream {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
         }
+    }
+}
+
+/// Which record of a long line it is, as Docker's `PartialLogMetaData` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The same for all records of one line, another one for every line.
+    pub id: u64,
+    /// From 1.
+    pub ordinal: u32,
+    /// Whether the line ends here.
+    pub last: bool,
+}
+
+/// Gives each long line an id that no other process' line has, as far as chance goes.
+#[derive(Debug, Default)]
+pub struct Ids {
+    keys: RandomState,
+    count: Cell<u64>,
+}
+
+impl Ids {
+    /// The first record of the next long line, with more to come.
+    pub fn next(&self) -> Part {
+        self.count.set(self.count.get() + 1);
+        Part { id: self.keys.hash_one(self.count.get()), ordinal: 1, last: false }
     }
 }
 
@@ -166,6 +194,25 @@ impl Encoder {
         out.extend_from_slice(suffix);
     }
 
+    /// Appends the record of as much of a long line as fits, and tells how much that is. Fields that leave no room are no
+    /// reason to write a record for each character: then a record is longer than it should be.
+    pub fn fitting(&self, out: &mut Vec<u8>, text: &[u8], longest: usize, part: Part) -> usize {
+        const LEAST_ROOM: usize = 16;
+        let start = out.len();
+        self.line(out, b" ", Some(part));
+        let room = (longest + 1).saturating_sub(out.len() - start).max(LEAST_ROOM);
+        out.truncate(start);
+        // No text becomes shorter when it is written.
+        let mut taken = if text.len() <= room { text.len() } else { piece_length(text, room) };
+        self.line(out, &text[..taken], Some(part));
+        if out.len() - start > longest {
+            out.truncate(start);
+            taken = self.is.map_or(taken, |format| fitting_length(format, &text[..taken], room));
+            self.line(out, &text[..taken], Some(part));
+        }
+        taken
+    }
+
     /// Appends a line that is a JSON object, with a level and perhaps a time of its own: as such in JSON, as a line in the
     /// other formats. Newlines between its tokens become blanks.
     pub fn object(&mut self, out: &mut Vec<u8>, look: &Look<'_>, line: &[u8], level: LogLevel, time: Option<Time<'_>>) {
@@ -297,6 +344,24 @@ fn partial(out: &mut Vec<u8>, format: LogFormat, part: Part) {
             ),
         ),
     }
+}
+
+/// How much of a text takes at most so many bytes once it is written.
+fn fitting_length(format: LogFormat, text: &[u8], room: usize) -> usize {
+    let (mut taken, mut written) = (0, 0);
+    for chunk in text.utf8_chunks() {
+        let characters =
+            chunk.valid().chars().map(|character| (character.len_utf8(), escaped_length(format, character)));
+        let invalid = (chunk.invalid().len(), char::REPLACEMENT_CHARACTER.len_utf8());
+        for (raw, escaped) in characters.chain([invalid].into_iter().filter(|(raw, _)| *raw > 0)) {
+            if written + escaped > room {
+                return taken;
+            }
+            taken += raw;
+            written += escaped;
+        }
+    }
+    taken
 }
 
 fn label(owner: &Owner) -> &'static str {

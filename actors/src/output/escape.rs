@@ -3,6 +3,8 @@
 
 use wide::{i8x32, u8x32};
 
+use crate::spec::LogFormat;
+
 /// How many bytes are looked at at once.
 const BLOCK: usize = 32;
 
@@ -38,6 +40,22 @@ pub fn encode_text_value(out: &mut Vec<u8>, value: &[u8]) {
     // 3.8 does not escape, so that a job can forge fields.
     escape::<Text>(out, value);
     out.push(b'"');
+}
+
+/// How many bytes a character takes in a format.
+pub fn escaped_length(format: LogFormat, character: char) -> usize {
+    let control = match format {
+        LogFormat::Default | LogFormat::Stamp => return character.len_utf8(),
+        LogFormat::Text => 4,
+        LogFormat::Json => 6,
+    };
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' => 2,
+        '\u{8}' | '\u{c}' if format == LogFormat::Json => 2,
+        '\u{7f}' if format == LogFormat::Json => 1,
+        '\0'..' ' | '\u{7f}' => control,
+        _ => character.len_utf8(),
+    }
 }
 
 fn is_ascii(text: &[u8]) -> bool {
@@ -200,6 +218,18 @@ mod tests {
                     assert_eq!(text(whole.as_bytes()), format!("\"{before}{sign}{before}\""), "{special} at {at}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn lengths_are_those_that_are_written() {
+        for character in ('\0'..='\u{ff}').chain(['\u{2028}', '\u{1f680}']) {
+            let written = character.to_string();
+            let of = |format| escaped_length(format, character);
+            assert_eq!(of(LogFormat::Json), json(written.as_bytes()).len() - 2, "{character:?}");
+            // Beside a blank it is in quotes.
+            assert_eq!(of(LogFormat::Text), text(format!(" {written}").as_bytes()).len() - 3, "{character:?}");
+            assert_eq!(of(LogFormat::Default), written.len());
         }
     }
 

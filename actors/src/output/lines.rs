@@ -1,44 +1,32 @@
 //! Bytes as they are read, cut into lines, and lines that are too long into pieces.
 
-use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasher, RandomState};
+use std::cell::RefCell;
 
 /// More memory than this is not kept for the beginning of the next line of a stream.
 const KEPT: usize = 4096;
 /// And no more than this for the next long line of any stream.
 const SPARE: usize = 256 * 1024;
 
-/// Which piece of a long line a record holds, as Docker's `PartialLogMetaData` tells it.
+/// Which part of a line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// The same for all pieces of one line, another one for every line.
-    pub id: u64,
-    /// From 1.
-    pub ordinal: u32,
-    /// Whether the line ends here.
+pub struct Piece {
+    /// Whether the line begins with it.
+    pub first: bool,
+    /// Whether it is the end of the line, which is then taken as a whole; otherwise more is there than fits into one record,
+    /// and whoever gets it takes as much as they like.
     pub last: bool,
 }
 
-/// Gives each long line an id that no other process' line has, as far as chance goes.
-#[derive(Debug, Default)]
-pub struct Ids {
-    keys: RandomState,
-    count: Cell<u64>,
-}
-
-impl Ids {
-    fn next(&self) -> u64 {
-        self.count.set(self.count.get() + 1);
-        self.keys.hash_one(self.count.get())
-    }
+impl Piece {
+    /// All of a line.
+    pub const WHOLE: Self = Self { first: true, last: true };
 }
 
 /// The limit, and what all streams share.
 #[derive(Debug)]
 pub struct Limit {
-    /// No piece is longer: `logging.maxLine`.
+    /// No record is longer, so no more of a line than this is waited for: `logging.maxLine`.
     pub longest: usize,
-    ids: Ids,
     /// The buffer of whoever had a long line last, for who has the next one; meanwhile it has theirs, which is small. So a
     /// flood of long lines takes no memory for each of them, nor does every stream keep as much as its longest line.
     spare: RefCell<Vec<u8>>,
@@ -46,7 +34,7 @@ pub struct Limit {
 
 impl Limit {
     pub fn new(longest: usize) -> Self {
-        Self { longest, ids: Ids::default(), spare: RefCell::default() }
+        Self { longest, spare: RefCell::default() }
     }
 }
 
@@ -54,8 +42,8 @@ impl Limit {
 #[derive(Debug, Default)]
 pub struct Gathered {
     bytes: Vec<u8>,
-    /// The piece that went last.
-    part: Option<Part>,
+    /// Whether pieces have gone and more will come.
+    split: bool,
 }
 
 impl Gathered {
@@ -66,16 +54,16 @@ impl Gathered {
 
     /// Whether nothing has begun.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.part.is_none()
+        self.bytes.is_empty() && !self.split
     }
 
     /// Whether pieces have gone and more will come.
     pub fn is_split(&self) -> bool {
-        self.part.is_some()
+        self.split
     }
 
     /// Adds bytes; pieces that are longer than the limit allows go.
-    pub fn add(&mut self, bytes: &[u8], limit: &Limit, each: &mut impl FnMut(&[u8], Option<Part>)) {
+    pub fn add(&mut self, bytes: &[u8], limit: &Limit, each: &mut impl FnMut(&[u8], Piece) -> usize) {
         if self.bytes.len() + bytes.len() > KEPT && self.bytes.capacity() <= KEPT {
             let mut large = limit.spare.take();
             large.extend_from_slice(&self.bytes);
@@ -84,24 +72,22 @@ impl Gathered {
         }
         self.bytes.extend_from_slice(bytes);
         let mut gone = 0;
-        // The CR of the line's end must not make a piece of its own.
-        while without_cr(&self.bytes[gone..]).len() > limit.longest {
-            let piece = piece_length(&self.bytes[gone..], limit.longest);
-            let part = match self.part {
-                Some(part) => Part { ordinal: part.ordinal + 1, ..part },
-                None => Part { id: limit.ids.next(), ordinal: 1, last: false },
-            };
-            each(&self.bytes[gone..gone + piece], Some(part));
-            self.part = Some(part);
-            gone += piece;
+        loop {
+            // The CR of the line's end must not make a piece of its own.
+            let rest = without_cr(&self.bytes[gone..]);
+            if rest.len() <= limit.longest {
+                break;
+            }
+            gone += each(rest, Piece { first: !self.split, last: false });
+            self.split = true;
         }
         self.bytes.drain(..gone);
     }
 
     /// What is left is the end.
-    pub fn finish(&mut self, limit: &Limit, each: &mut impl FnMut(&[u8], Option<Part>)) {
-        let part = self.part.take().map(|part| Part { ordinal: part.ordinal + 1, last: true, ..part });
-        each(&self.bytes, part);
+    pub fn finish(&mut self, limit: &Limit, each: &mut impl FnMut(&[u8], Piece) -> usize) {
+        let first = !std::mem::take(&mut self.split);
+        each(&self.bytes, Piece { first, last: true });
         self.bytes.clear();
         if self.bytes.capacity() > KEPT {
             let large = std::mem::replace(&mut self.bytes, limit.spare.take());
@@ -130,11 +116,11 @@ impl Cutter {
     }
 
     /// Takes what was read next. `each` gets lines without LF or CR LF, or pieces of them.
-    pub fn take(&mut self, mut bytes: &[u8], limit: &Limit, each: &mut impl FnMut(&[u8], Option<Part>)) {
+    pub fn take(&mut self, mut bytes: &[u8], limit: &Limit, each: &mut impl FnMut(&[u8], Piece) -> usize) {
         while let Some(at) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = (&bytes[..at], &bytes[at + 1..]);
             if at <= limit.longest && self.line.is_empty() {
-                each(without_cr(line), None);
+                each(without_cr(line), Piece::WHOLE);
             } else {
                 self.line.add(line, limit, each);
                 self.end_line(limit, each);
@@ -147,21 +133,21 @@ impl Cutter {
     }
 
     /// The end of the stream: what has no newline is a line all the same.
-    pub fn end(&mut self, limit: &Limit, each: &mut impl FnMut(&[u8], Option<Part>)) {
+    pub fn end(&mut self, limit: &Limit, each: &mut impl FnMut(&[u8], Piece) -> usize) {
         if !self.line.is_empty() {
             self.end_line(limit, each);
         }
     }
 
-    fn end_line(&mut self, limit: &Limit, each: &mut impl FnMut(&[u8], Option<Part>)) {
+    fn end_line(&mut self, limit: &Limit, each: &mut impl FnMut(&[u8], Piece) -> usize) {
         let length = without_cr(&self.line.bytes).len();
         self.line.bytes.truncate(length);
         self.line.finish(limit, each);
     }
 }
 
-/// How much of a long line one record takes: no character is cut in two.
-fn piece_length(line: &[u8], longest: usize) -> usize {
+/// How much of a line that is longer than this makes a piece of at most this length: no character is cut in two.
+pub fn piece_length(line: &[u8], longest: usize) -> usize {
     let is_inside = |at: usize| line.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
     (longest - 3..=longest).rev().find(|at| !is_inside(*at)).unwrap_or(longest)
 }
@@ -177,9 +163,14 @@ mod tests {
 
     const LONGEST: usize = 64 * 1024;
 
-    fn cut(pieces: &[&[u8]], longest: usize) -> Vec<(String, Option<Part>)> {
+    /// The pieces of lines, each with whether it is the first and the last one.
+    fn cut(pieces: &[&[u8]], longest: usize) -> Vec<(String, [bool; 2])> {
         let (mut cutter, limit, mut got) = (Cutter::default(), Limit::new(longest), Vec::new());
-        let mut each = |line: &[u8], part| got.push((String::from_utf8(line.to_vec()).unwrap(), part));
+        let mut each = |line: &[u8], piece: Piece| {
+            let taken = if piece.last { line.len() } else { piece_length(line, longest) };
+            got.push((String::from_utf8(line[..taken].to_vec()).unwrap(), [piece.first, piece.last]));
+            taken
+        };
         for piece in pieces {
             cutter.take(piece, &limit, &mut each);
         }
@@ -207,25 +198,15 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_numbered_and_the_last_one_says_so() {
+    fn pieces_say_which_is_the_first_and_which_the_last_one() {
         for chunk in [1, 7, 1000] {
             let text = format!("{}\r\nshort\n{}", "x".repeat(1000), "y".repeat(257));
             let chunks: Vec<&[u8]> = text.as_bytes().chunks(chunk).collect();
             let got = cut(&chunks, 256);
-            let parts: Vec<_> = got.iter().map(|(_, part)| part.map(|part| (part.ordinal, part.last))).collect();
-            let want = [
-                Some((1, false)),
-                Some((2, false)),
-                Some((3, false)),
-                Some((4, true)),
-                None,
-                Some((1, false)),
-                Some((2, true)),
-            ];
-            assert_eq!(parts, want);
+            let pieces: Vec<_> = got.iter().map(|(_, piece)| *piece).collect();
+            let long = [[true, false], [false, false], [false, false], [false, true]];
+            assert_eq!(pieces, [&long[..], &[[true, true], [true, false], [false, true]]].concat());
             assert_eq!(got[..4].iter().map(|(text, _)| text.as_str()).collect::<String>(), "x".repeat(1000));
-            let ids: Vec<_> = got.iter().filter_map(|(_, part)| part.map(|part| part.id)).collect();
-            assert!(ids[..4].iter().all(|id| *id == ids[0]) && ids[4] == ids[5] && ids[0] != ids[4]);
         }
     }
 
@@ -234,7 +215,7 @@ mod tests {
         let text = format!("{}\r\n", "x".repeat(256));
         for chunk in [1, 255, 256, 257, 258] {
             let chunks: Vec<&[u8]> = text.as_bytes().chunks(chunk).collect();
-            assert_eq!(cut(&chunks, 256), [("x".repeat(256), None)]);
+            assert_eq!(cut(&chunks, 256), [("x".repeat(256), [true, true])]);
         }
     }
 }

@@ -123,16 +123,22 @@ const MUCH_NEWS: usize = 32;
 struct Manner {
     format: AtomicU8,
     least: AtomicU8,
+    longest: AtomicUsize,
 }
 
 impl Manner {
     fn new(spec: &LoggingSpec) -> Self {
-        Self { format: AtomicU8::new(spec.format as u8), least: AtomicU8::new(spec.level as u8) }
+        Self {
+            format: AtomicU8::new(spec.format as u8),
+            least: AtomicU8::new(spec.level as u8),
+            longest: AtomicUsize::new(spec.max_line),
+        }
     }
 
     fn set(&self, spec: &LoggingSpec) {
         self.format.store(spec.format as u8, Ordering::Relaxed);
         self.least.store(spec.level as u8, Ordering::Relaxed);
+        self.longest.store(spec.max_line, Ordering::Relaxed);
     }
 }
 
@@ -223,6 +229,11 @@ impl Pump {
     pub fn format(&self) -> LogFormat {
         let now = self.manner.format.load(Ordering::Relaxed);
         LogFormat::ALL.into_iter().find(|format| *format as u8 == now).unwrap_or(LogFormat::Default)
+    }
+
+    /// How long our own records may be, their newline included.
+    pub fn longest(&self) -> usize {
+        self.manner.longest.load(Ordering::Relaxed)
     }
 
     /// Logs as `spec` says from now on: what has been written so far is in the log as it was, what comes later in the new

@@ -39,6 +39,20 @@ pub fn inspect<'a>(line: &'a [u8], keys: &Keys<'_>) -> Option<Said<'a>> {
     reader.rest.is_empty().then_some(Said { level: level.value(), time: time.value() })
 }
 
+/// The level of an object that is too long for a record, as far as the beginning of its line says it.
+pub fn level_of_beginning(line: &[u8], keys: &Keys<'_>) -> Option<LogLevel> {
+    let mut reader = Reader { rest: line };
+    reader.skip_blanks();
+    let mut level = Best::default();
+    // That it ends somewhere is known.
+    let _: Option<()> = reader.members(|key, value| {
+        if let Some(rank) = keys.rank_of_level(key) {
+            level.offer(rank, || loggers::level(&value));
+        }
+    });
+    level.value()
+}
+
 /// The value of the key that comes first in the order of keys.
 struct Best<T>(Option<(usize, T)>);
 
@@ -103,8 +117,10 @@ impl<'a> Reader<'a> {
                 b'{' | b'[' => self.nested().map(|()| Value::Other)?,
                 _ => self.scalar()?,
             };
-            each(key, value);
             self.skip_blanks();
+            // Of a line that is cut here, the value may be cut, too.
+            self.rest.first()?;
+            each(key, value);
             if self.takes(b'}') {
                 return Some(());
             }
@@ -397,6 +413,15 @@ mod tests {
         let mixed = "{\"a\":[".repeat(255) + "{}, [1, {\"b\": []}]" + &"]}".repeat(255);
         assert!(is_object(mixed.as_bytes()));
         assert!(!is_object(mixed.replacen("]}", "}]", 1).as_bytes()), "brackets have to match");
+    }
+
+    #[test]
+    fn the_beginning_of_an_object_says_its_level() {
+        let level = |line: &str| level_of_beginning(line.as_bytes(), &Keys::default());
+        assert_eq!(level(r#"{"a":[1],"level":"error","msg":"long and"#), Some(LogLevel::Error));
+        assert_eq!(level(r#"{"msg":"long and"#), None);
+        assert_eq!(level(r#"{"level":40"#), None, "it may be 400");
+        assert_eq!(level("plain"), None);
     }
 
     #[test]

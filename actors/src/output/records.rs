@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Counts;
-use super::encode::{Encoder, Look, Stream};
-use super::lines::{Cutter, Gathered, Limit, Part};
+use super::encode::{Encoder, Ids, Look, Part, Stream};
+use super::lines::{Cutter, Gathered, Limit, Piece};
 use super::loggers::Keys;
 use super::object;
 use super::tail::{Origin, Tail};
@@ -33,6 +33,8 @@ pub struct Who {
 pub struct Flow {
     pub who: Who,
     cutter: Cutter,
+    /// The record that went last of a line of which more will come.
+    part: Option<Part>,
     /// None where each line is simply a record, which is the fast way.
     shape: Option<Box<Shape>>,
 }
@@ -41,7 +43,7 @@ impl Flow {
     pub fn new(who: Who) -> Self {
         let output = &who.output;
         let is_plain = output.multiline.is_none() && !output.json && output.rate_limit.is_none();
-        Self { cutter: Cutter::default(), shape: (!is_plain).then(Box::default), who }
+        Self { cutter: Cutter::default(), part: None, shape: (!is_plain).then(Box::default), who }
     }
 }
 
@@ -56,6 +58,8 @@ struct Shape {
     silent: Option<Instant>,
     /// Whether the pieces of the current long line are dropped.
     drops: bool,
+    /// The level that the beginning of the current long line says.
+    level: Option<LogLevel>,
 }
 
 /// What a stream does.
@@ -136,6 +140,7 @@ pub struct Recorder {
     pub format: LogFormat,
     least: LogLevel,
     limit: Limit,
+    ids: Ids,
     json_keys: JsonKeys,
     /// When something has to be done even if nobody says anything.
     wake: Option<Instant>,
@@ -149,6 +154,7 @@ impl Recorder {
             format: spec.format,
             least: spec.level,
             limit: Limit::new(spec.max_line),
+            ids: Ids::default(),
             json_keys: spec.json_keys.clone(),
             wake: None,
         }
@@ -246,17 +252,20 @@ impl Recorder {
         if flow.shape.is_some() {
             return self.work_on_shape(flow, account, does, full);
         }
-        let Flow { who, cutter, .. } = flow;
+        let Flow { who, cutter, part, .. } = flow;
         let is_shown = who.output.level >= self.least;
         let (encoder, out, lines) = (&self.encoder, &mut self.out, &mut account.counts.lines);
-        let mut each = |line: &[u8], part: Option<Part>| {
-            *lines += u64::from(part.is_none_or(|part| part.last));
-            if is_shown {
-                encoder.line(out, line, part);
-                if out.len() >= BATCH {
-                    full(out);
-                }
+        let limit = Bound { longest: self.limit.longest, ids: &self.ids };
+        let mut each = |line: &[u8], piece: Piece| {
+            *lines += u64::from(piece.last);
+            if !is_shown {
+                return line.len();
             }
+            let taken = limit.write(encoder, out, line, piece, part);
+            if out.len() >= BATCH {
+                full(out);
+            }
+            taken
         };
         match does {
             Does::Says(bytes) => cutter.take(bytes, &self.limit, &mut each),
@@ -268,41 +277,65 @@ impl Recorder {
     fn work_on_shape(&mut self, flow: &mut Flow, account: &mut Account, does: &Does<'_>, full: Full<'_>) {
         let now = Instant::now();
         self.look_at_limit(&flow.who.owner, account, now);
-        let Flow { who, cutter, shape: Some(shape) } = flow else { return };
+        let Flow { who, cutter, part, shape: Some(shape) } = flow else { return };
         let look = look(who, self.format);
         let (encoder, out, limit, least) = (&mut self.encoder, &mut self.out, &self.limit, self.least);
         let keys = Keys { own: &who.output.json_keys, common: &self.json_keys };
         let Account { counts, limiter, .. } = account;
-        let Shape { record, begun, silent, drops } = shape.as_mut();
+        let bound = Bound { longest: limit.longest, ids: &self.ids };
+        let Shape { record, begun, silent, drops, level } = shape.as_mut();
         let mut dropped = 0;
-        let mut write = |text: &[u8], part: Option<Part>| {
-            if part.is_none_or(|part| part.ordinal == 1) {
+        let mut write = |text: &[u8], piece: Piece| {
+            if piece.first {
                 *drops = limiter.as_mut().is_some_and(|limiter| !limiter.takes(now));
                 dropped += u64::from(*drops);
+                *level = None;
             }
             if *drops {
-                return;
+                return text.len();
             }
-            let said = if who.output.json && part.is_none() { object::inspect(text, &keys) } else { None };
-            match said {
-                None if look.level >= least => encoder.line(out, text, part),
-                None => {}
-                Some(said) => {
-                    let level = said.level.unwrap_or(look.level);
-                    if level >= least {
-                        encoder.object(out, &look, text, level, said.time);
+            if who.output.json && piece == Piece::WHOLE {
+                if let Some(said) = object::inspect(text, &keys) {
+                    let start = out.len();
+                    *level = said.level;
+                    let shown = said.level.unwrap_or(look.level);
+                    if shown < least {
+                        return text.len();
                     }
+                    encoder.object(out, &look, text, shown, said.time);
+                    if out.len() - start <= bound.longest {
+                        if out.len() >= BATCH {
+                            full(out);
+                        }
+                        return text.len();
+                    }
+                    out.truncate(start);
                 }
+            } else if who.output.json && piece.first {
+                *level = object::level_of_beginning(text, &keys);
+            }
+            let of_text = level.unwrap_or(look.level);
+            if of_text < least {
+                return text.len();
+            }
+            let is_other = of_text != look.level;
+            if is_other {
+                encoder.begin(&Look { level: of_text, ..look }, None);
+            }
+            let taken = bound.write(encoder, out, text, piece, part);
+            if is_other {
+                encoder.begin(&look, None);
             }
             if out.len() >= BATCH {
                 full(out);
             }
+            taken
         };
         let lines = &mut counts.lines;
-        let mut each = |line: &[u8], part: Option<Part>| {
-            *lines += u64::from(part.is_none_or(|part| part.last));
-            let Some(pattern) = &who.output.multiline else { return write(line, part) };
-            if part.is_none_or(|part| part.ordinal == 1) {
+        let mut each = |line: &[u8], piece: Piece| {
+            *lines += u64::from(piece.last);
+            let Some(pattern) = &who.output.multiline else { return write(line, piece) };
+            if piece.first {
                 if *begun && pattern.matches(line) {
                     record.finish(limit, &mut write);
                 } else if *begun {
@@ -311,6 +344,7 @@ impl Recorder {
             }
             record.add(line, limit, &mut write);
             *begun = true;
+            line.len()
         };
         match does {
             Does::Says(bytes) => cutter.take(bytes, limit, &mut each),
@@ -327,6 +361,58 @@ impl Recorder {
             self.wake_at(silent + QUIET);
         }
         self.look_at_limit(&who.owner, account, now);
+    }
+}
+
+/// What bounds a record, and numbers those of a line that needs several.
+struct Bound<'a> {
+    longest: usize,
+    ids: &'a Ids,
+}
+
+impl Bound<'_> {
+    /// Writes a piece of a line: all of it if the line ends there, else as much as fits into one record. Tells how much that is.
+    /// What goes before was `part`.
+    fn write(&self, encoder: &Encoder, out: &mut Vec<u8>, text: &[u8], piece: Piece, part: &mut Option<Part>) -> usize {
+        let start = out.len();
+        if piece == Piece::WHOLE {
+            // Nearly all lines fit, so it is tried before anything is measured.
+            encoder.line(out, text, None);
+            if out.len() - start <= self.longest {
+                return text.len();
+            }
+            out.truncate(start);
+        }
+        let mut taken = 0;
+        loop {
+            let next = match *part {
+                Some(part) if !piece.first || taken > 0 => Part { ordinal: part.ordinal + 1, ..part },
+                Some(_) | None => self.ids.next(),
+            };
+            let rest = &text[taken..];
+            if piece.last && rest.len() <= self.longest {
+                let start = out.len();
+                encoder.line(out, rest, Some(Part { last: true, ..next }));
+                if out.len() - start <= self.longest {
+                    *part = None;
+                    return text.len();
+                }
+                out.truncate(start);
+            }
+            let start = out.len();
+            taken += encoder.fitting(out, rest, self.longest, next);
+            *part = Some(next);
+            if !piece.last {
+                return taken;
+            }
+            if taken == text.len() {
+                // Fields that leave no room make the record longer than it should be.
+                out.truncate(start);
+                encoder.line(out, rest, Some(Part { last: true, ..next }));
+                *part = None;
+                return taken;
+            }
+        }
     }
 }
 
@@ -436,12 +522,88 @@ mod tests {
         scene.ends();
         let records = scene.records();
         let value = |record: &String| serde_json::from_str::<serde_json::Value>(&format!("{record}}}")).unwrap();
-        let parts: Vec<serde_json::Value> = records[..4].iter().map(value).collect();
+        let parts: Vec<serde_json::Value> = records[..records.len() - 1].iter().map(value).collect();
         let whole: String = parts.iter().map(|part| part["msg"].as_str().unwrap()).collect();
         assert_eq!(whole, format!("a\n{}", format!(" {}\n", "x".repeat(99)).repeat(10).trim_end()));
         assert!(parts.iter().all(|part| part["partial_id"] == parts[0]["partial_id"]));
-        assert_eq!(parts[3]["partial_last"], true);
-        assert_eq!(records[4..], of_lines(&["b"]));
+        assert_eq!(parts.last().unwrap()["partial_last"], true);
+        assert_eq!(records.last(), of_lines(&["b"]).first());
+    }
+
+    /// The records of a text that comes in chunks.
+    fn written(output: &OutputSpec, spec: &LoggingSpec, text: &[u8], chunk: usize) -> Vec<String> {
+        let mut scene = Scene::new(output.clone(), spec);
+        for chunk in text.chunks(chunk) {
+            scene.recorder.take(&mut scene.flow, &mut scene.account, chunk, &mut |_| {});
+        }
+        scene.ends();
+        let text = String::from_utf8(scene.recorder.out).unwrap();
+        text.split_inclusive('\n').map(str::to_owned).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_record_is_longer_than_the_limit_and_none_is_needlessly_short() {
+        let texts =
+            ["x", "\"", "\u{1}", "é", "\u{1f680}", "a\"b\\\tc\u{7f}"].map(|unit| unit.repeat(9000 / unit.len()));
+        let json_output = OutputSpec { json: true, ..OutputSpec::default() };
+        for (text, longest) in texts.iter().flat_map(|text| [256, 1024, 16384].map(|longest| (text, longest))) {
+            for format in LogFormat::ALL {
+                for output in [&OutputSpec::default(), &json_output, &indented()] {
+                    let spec = LoggingSpec { max_line: longest, format, ..LoggingSpec::default() };
+                    let all = written(output, &spec, format!("{text}\r\nshort").as_bytes(), 4099);
+                    let again = written(output, &spec, format!("{text}\nshort\n").as_bytes(), 17);
+                    assert_eq!(all.len(), again.len());
+                    let lengths: Vec<usize> = all.iter().map(String::len).collect();
+                    assert!(lengths.iter().all(|length| *length <= longest), "{format:?} {lengths:?}");
+                    let pieces = &lengths[..lengths.len() - 2];
+                    assert!(pieces.iter().all(|length| *length + 6 > longest), "{format:?} {longest} {lengths:?}");
+                    if format != LogFormat::Json {
+                        continue;
+                    }
+                    let records: Vec<serde_json::Value> =
+                        all[..all.len() - 1].iter().map(|record| serde_json::from_str(record).unwrap()).collect();
+                    let whole: String = records.iter().map(|record| record["msg"].as_str().unwrap()).collect();
+                    assert!(whole == *text, "{longest}");
+                    if records.len() > 1 {
+                        for (record, ordinal) in records.iter().zip(1..) {
+                            assert_eq!(record["partial_id"], records[0]["partial_id"]);
+                            assert_eq!(
+                                (&record["partial_ordinal"], &record["partial_message"]),
+                                (&ordinal.into(), &true.into())
+                            );
+                            assert_eq!(record["partial_last"], ordinal == records.len());
+                        }
+                    } else {
+                        assert_eq!(records[0]["partial_id"], serde_json::Value::Null);
+                    }
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fields_that_leave_no_room_do_not_make_a_record_of_each_character() {
+        let fields = vec![("long".to_owned(), "x".repeat(300))];
+        let output = OutputSpec { fields, ..OutputSpec::default() };
+        let spec = LoggingSpec { max_line: 256, ..json() };
+        let records = written(&output, &spec, &[b'y'; 640], 640);
+        assert_eq!(records.len(), 40);
+        assert!(records[39].contains("\"partial_last\":true"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_that_is_too_long_is_text_of_its_level() {
+        let output = OutputSpec { json: true, ..OutputSpec::default() };
+        let spec = LoggingSpec { max_line: 1024, level: LogLevel::Warn, ..json() };
+        for length in [900, 1000, 1100, 5000] {
+            let line = format!("{{\"level\":\"error\",\"msg\":\"{}\"}}\nplain\n", "x".repeat(length));
+            let records = written(&output, &spec, line.as_bytes(), 4099);
+            assert!(!records.is_empty(), "{length}");
+            assert!(
+                records.iter().all(|record| record.len() <= 1024 && record.contains("\"level\":\"error\"")),
+                "{records:?}"
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]

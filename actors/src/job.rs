@@ -279,9 +279,9 @@ impl JobActor {
     fn record(&mut self, end: &RunEnd) {
         let printed = self.printed.take();
         if let (Some(metric), Some(printed), true) = (&self.metric, printed, end.is_success()) {
-            match printed.trim().parse() {
-                Ok(value) => self.neighbours.metrics.do_send(MetricCommand::Measure(metric.clone(), value)),
-                Err(_) => {
+            match crate::metrics::number(&printed) {
+                Some(value) => self.neighbours.metrics.do_send(MetricCommand::Measure(metric.clone(), value)),
+                None => {
                     let shown: String = printed.trim().chars().take(SHOWN).collect();
                     error!(self.log, "{} has printed no number", self.name; "printed" => shown);
                 }

@@ -520,8 +520,6 @@ pub struct Serves {
 pub enum MetricCommand {
     /// The metrics that the config defines: those that are as before keep their values.
     Define(Vec<MetricSpec>),
-    /// Values of metrics that the config defines; without a number what was sent as one is none.
-    Record(Vec<(String, Option<f64>)>),
     /// What a job of ours has measured.
     Measure(String, f64),
     /// A reload was asked for.
@@ -537,6 +535,12 @@ pub enum MetricCommand {
         status: u16,
     },
 }
+
+/// Values of metrics, each with what was sent if it is not a number; the reply says for each that is refused why. Values of
+/// metrics that the config does not define are ignored, as in 3.8.
+#[derive(Clone, Debug, PartialEq, Message)]
+#[rtype(result = "Vec<String>")]
+pub struct RecordMetrics(pub Vec<(String, Result<f64, String>)>);
 
 /// What is measured, as Prometheus reads it.
 #[derive(Debug, Message)]

@@ -247,6 +247,7 @@ impl Supervisor {
             orders: ctx.address().recipient(),
             journal: core.journal.clone().recipient(),
             metrics: core.metrics.clone().recipient(),
+            values: core.metrics.clone().recipient(),
             pump: self.pump.clone(),
         };
         let guard = Self::guard(ActorId::Control, ctx);

@@ -47,6 +47,39 @@ fn promtool_understands_the_metrics() {
     promtool_agrees(&remote(port, "GET", "/metrics", "", "").1);
 }
 
+#[test]
+fn a_value_that_is_not_taken_is_refused_to_its_sender() {
+    let port = free_port();
+    let pilot = pilot(port);
+    let socket = pilot.folder.join("socket");
+    let put = |body: &str| local(&socket, "POST", "/v3/metric", body);
+    for (body, says) in [
+        (r#"{"own_a_gauge_total": "1e400"}"#, "own_a_gauge_total: `1e400` is not a number"),
+        (r#"{"own_a_gauge_total": 1e400}"#, "number out of range"),
+        (r#"{"own_a_gauge_total": null}"#, "own_a_gauge_total: `null` is not a number"),
+        (
+            r#"{"own_a_counter_total": -1, "own_a_gauge_total": 7}"#,
+            "own_a_counter_total: -1 is not a finite number of at least 0",
+        ),
+        (r#"{"own_a_counter_total": "+Inf"}"#, "own_a_counter_total: inf is not a finite number"),
+    ] {
+        let (status, text) = put(body);
+        assert!(status == 422 && text.contains(says), "{body}: {status} {text}");
+    }
+    assert_eq!(put(r#"{"no_such": 1}"#).0, 200, "as in 3.8");
+    assert!(remote(port, "GET", "/metrics", "", "").1.contains("\nown_a_gauge_total 7\n"), "what can be taken is");
+    for (value, status) in [("7.5", 0), ("much", 1), ("1e400", 1)] {
+        let output = Command::new(env!("CARGO_BIN_EXE_containerpilot"))
+            .args(["-config", pilot.folder.join("app.json5").to_str().unwrap(), "-putmetric"])
+            .arg(format!("own_a_gauge_total={value}"))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(status), "{value}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(status == 0 || told.contains(&format!("own_a_gauge_total: `{value}` is not a number")), "{told}");
+    }
+}
+
 fn promtool_agrees(text: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])

@@ -21,8 +21,8 @@ use crate::control::socket::bind_as_configured;
 use crate::guard::PanicGuard;
 use crate::http::{Limits, Listener, Reply, Request, Server};
 use crate::messages::{
-    ControlClosed, ControlCommand, Follow, JobOrder, MetricCommand, OverviewQuery, PutEnvironment, Reload,
-    SupervisorCommand,
+    ControlClosed, ControlCommand, Follow, JobOrder, MetricCommand, OverviewQuery, PutEnvironment, RecordMetrics,
+    Reload, SupervisorCommand,
 };
 use crate::output::Pump;
 use crate::spec::ControlSpec;
@@ -62,8 +62,10 @@ pub struct ControlNeighbours {
     pub orders: Recipient<JobOrder>,
     /// What happens.
     pub journal: Recipient<Follow>,
-    /// Values of metrics.
+    /// Requests that were answered.
     pub metrics: Recipient<MetricCommand>,
+    /// Values of metrics.
+    pub values: Recipient<RecordMetrics>,
     /// What jobs write.
     pub pump: Pump,
 }

@@ -14,8 +14,9 @@ use super::{ACTOR_PATIENCE, ControlNeighbours, RELOAD_PATIENCE, jobs};
 use crate::event::{Event, JobName};
 use crate::http::{ALLOW_GET, ALLOW_POST, EVENT_STREAM, JSON, Reply, Request};
 use crate::messages::{
-    FactQuery, Follow, MetricCommand, PutEnvironment, Reload, ReloadError, Reloaded, Starts, SupervisorCommand,
+    FactQuery, Follow, PutEnvironment, RecordMetrics, Reload, ReloadError, Reloaded, Starts, SupervisorCommand,
 };
+use crate::metrics;
 use crate::policy::reload::Diff;
 use crate::status::event_in_words;
 
@@ -93,9 +94,9 @@ pub(super) async fn answer(request: Request, neighbours: &ControlNeighbours) -> 
     }
     let reply: Pin<Box<dyn Future<Output = Reply> + '_>> = match route {
         Route::Ping => return (Some(path), Reply::done()),
-        Route::PutMetric => return (Some(path), put_metric(&request.body, neighbours)),
         Route::OpenApi => return (Some(path), Reply::new(200, JSON, include_bytes!("openapi.json").as_slice())),
         Route::PutEnv => Box::pin(put_env(&request.body, neighbours)),
+        Route::PutMetric => Box::pin(put_metric(&request.body, neighbours)),
         Route::Reload => Box::pin(reload(&request, neighbours)),
         Route::Maintenance(on) => Box::pin(tell(&neighbours.supervisor, SupervisorCommand::Maintenance(on))),
         Route::Status => Box::pin(jobs::status(neighbours)),
@@ -244,25 +245,34 @@ fn environment(body: &[u8]) -> Option<Vec<(OsString, Option<OsString>)>> {
     Some(wanted.into_iter().map(|(name, value)| (name.into(), value.map(OsString::from))).collect())
 }
 
-/// Nobody sees whether the values have been taken yet: whoever asks for metrics asks the same mailbox, and later.
-fn put_metric(body: &[u8], neighbours: &ControlNeighbours) -> Reply {
-    let Some(values) = measurements(body) else { return Reply::status_only(422) };
-    if !neighbours.metrics.connected() {
-        return Reply::status_only(503);
+/// What can be taken is, whatever stands beside it, as in 3.8; what cannot be is told.
+async fn put_metric(body: &[u8], neighbours: &ControlNeighbours) -> Reply {
+    let values = match measurements(body) {
+        Ok(values) => values,
+        Err(error) => return Reply::refused(422, &format!("invalid JSON object of numbers: {error}")),
+    };
+    match actix::clock::timeout(ACTOR_PATIENCE, neighbours.values.send(RecordMetrics(values))).await {
+        Ok(Ok(refused)) if refused.is_empty() => Reply::done(),
+        Ok(Ok(refused)) => Reply::refused(422, &refused.join("; ")),
+        Ok(Err(_)) => Reply::status_only(503),
+        Err(_) => Reply::status_only(504),
     }
-    neighbours.metrics.do_send(MetricCommand::Record(values));
-    Reply::done()
 }
 
-/// The values in a body that is a JSON object, with those that are no number.
-fn measurements(body: &[u8]) -> Option<Vec<(String, Option<f64>)>> {
-    let values: BTreeMap<String, Value> = serde_json::from_slice(body).ok()?;
-    let number = |value: Value| match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+/// The values in a body that is a JSON object; of those that are not numbers what was sent.
+fn measurements(body: &[u8]) -> serde_json::Result<Vec<(String, Result<f64, String>)>> {
+    /// So much of what is not a number is shown.
+    const SHOWN: usize = 40;
+    let values: BTreeMap<String, Value> = serde_json::from_slice(body)?;
+    let number = |value: Value| {
+        match &value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => metrics::number(text),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+        .ok_or_else(|| format!("`{}`", value.to_string().trim_matches('"').chars().take(SHOWN).collect::<String>()))
     };
-    Some(values.into_iter().map(|(name, value)| (name, number(value))).collect())
+    Ok(values.into_iter().map(|(name, value)| (name, number(value))).collect())
 }
 
 #[cfg(test)]
@@ -298,19 +308,22 @@ mod tests {
 
     #[test]
     fn a_measurement_is_a_number_or_one_in_text() {
-        let values =
-            measurements(br#"{"a": 1, "b": " 2.5 ", "c": "x", "d": true, "e": "1e-9", "f": "+Inf", "g": "1 2"}"#);
+        let body = br#"{"a": 1, "b": " 2.5 ", "c": "x", "d": true, "e": "1e-9", "f": "+Inf", "g": "1e400", "h": [1]}"#;
+        let refused = |sent: &str| Err(sent.to_owned());
         let expected = [
-            ("a", Some(1.0)),
-            ("b", Some(2.5)),
-            ("c", None),
-            ("d", None),
-            ("e", Some(1e-9)),
-            ("f", Some(f64::INFINITY)),
-            ("g", None),
+            ("a", Ok(1.0)),
+            ("b", Ok(2.5)),
+            ("c", refused("`x`")),
+            ("d", refused("`true`")),
+            ("e", Ok(1e-9)),
+            ("f", Ok(f64::INFINITY)),
+            ("g", refused("`1e400`")),
+            ("h", refused("`[1]`")),
         ];
-        assert_eq!(values, Some(expected.map(|(name, value)| (name.to_owned(), value)).to_vec()));
-        assert_eq!(measurements(b"[1]"), None);
-        assert_eq!(measurements(&[b'{'; 5000]), None);
+        let expected = expected.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        assert_eq!(measurements(body).unwrap(), expected);
+        for body in [b"[1]".as_slice(), br#"{"a": 1e400}"#, &[b'{'; 5000]] {
+            assert!(measurements(body).is_err());
+        }
     }
 }

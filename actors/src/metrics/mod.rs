@@ -11,11 +11,12 @@ use actix::prelude::*;
 use slog::{Logger, debug, error, warn};
 
 use crate::guard::PanicGuard;
-use crate::messages::{MetricCommand, MetricsText};
+use crate::messages::{MetricCommand, MetricsText, RecordMetrics};
 use user::UserMetric;
 
 pub use exposition::{CONTENT_TYPE, Exposition};
 pub use histogram::Histogram;
+pub use user::number;
 
 /// How many metrics are warned of.
 const MOST_WARNINGS: usize = 100;
@@ -67,19 +68,26 @@ impl Metrics {
         }
     }
 
-    fn record(&mut self, values: Vec<(String, Option<f64>)>) {
+    /// Takes each value that can be taken, and says why the others cannot.
+    fn record(&mut self, values: Vec<(String, Result<f64, String>)>) -> Vec<String> {
         let now = actix::clock::Instant::now().into_std();
+        let mut refused = Vec::new();
         for (name, value) in values {
-            match (self.user.get_mut(&name), value) {
-                (None, _) => self.skip(name, "there is no such metric"),
-                (Some(_), None) => self.skip(name, "it is no number"),
-                (Some(metric), Some(value)) => {
-                    if !metric.record(value, now) {
-                        self.skip(name, "a counter cannot go down");
-                    }
+            let Some(metric) = self.user.get_mut(&name) else {
+                self.skip(name, "there is no such metric");
+                continue;
+            };
+            match value {
+                Err(sent) => refused.push(format!("{name}: {sent} is not a number")),
+                Ok(value) if !metric.record(value, now) => {
+                    refused.push(format!(
+                        "{name}: {value} is not a finite number of at least 0, and a counter cannot go down"
+                    ));
                 }
+                Ok(_) => {}
             }
         }
+        refused
     }
 
     fn measure(&mut self, name: &str, value: f64) {
@@ -119,13 +127,20 @@ impl Handler<MetricCommand> for Metrics {
                     self.user.insert(spec.full_name, metric);
                 }
             }
-            MetricCommand::Record(values) => self.record(values),
             MetricCommand::Measure(name, value) => self.measure(&name, value),
             MetricCommand::Reloaded { accepted } => self.reloads[usize::from(accepted)] += 1,
             MetricCommand::ControlServed { path, status } => {
                 *self.control_requests.entry((path, status)).or_default() += 1;
             }
         }
+    }
+}
+
+impl Handler<RecordMetrics> for Metrics {
+    type Result = MessageResult<RecordMetrics>;
+
+    fn handle(&mut self, RecordMetrics(values): RecordMetrics, _ctx: &mut Self::Context) -> Self::Result {
+        MessageResult(self.record(values))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::exposition::{Exposition, number};
+use super::exposition::{self, Exposition};
 use super::histogram::Histogram;
 use super::summary::{QUANTILES, Summary};
 use crate::spec::{MetricKind, MetricSpec};
@@ -59,7 +59,7 @@ impl UserMetric {
             Values::Histogram(histogram) => histogram.expose(exposition, name, &[]),
             Values::Summary(summary) => {
                 for ((quantile, _), value) in QUANTILES.into_iter().zip(summary.quantiles(now)) {
-                    exposition.sample(name, &[("quantile", &number(quantile))], value);
+                    exposition.sample(name, &[("quantile", &exposition::number(quantile))], value);
                 }
                 exposition.sample(&format!("{name}_sum"), &[], summary.sum);
                 exposition.sample(&format!("{name}_count"), &[], summary.count as f64);
@@ -71,7 +71,7 @@ impl UserMetric {
     pub fn record(&mut self, value: f64, now: Instant) -> bool {
         match &mut self.values {
             // 3.8: dies of it
-            Values::Counter(_) if value.is_nan() || value < 0.0 => return false,
+            Values::Counter(_) if !value.is_finite() || value < 0.0 => return false,
             Values::Counter(total) => *total += value,
             Values::Gauge(last) => *last = value,
             Values::Histogram(histogram) => histogram.record(value),
@@ -79,6 +79,13 @@ impl UserMetric {
         }
         true
     }
+}
+
+/// A number as Go writes it, and as Rust reads it. One that is too large is not a number; infinity has to be meant.
+pub fn number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let number: f64 = text.parse().ok()?;
+    (!number.is_infinite() || !text.contains(|digit: char| digit.is_ascii_digit())).then_some(number)
 }
 
 #[cfg(test)]
@@ -99,8 +106,17 @@ mod tests {
 
     #[test]
     fn a_counter_never_goes_down() {
-        let text = metric(MetricKind::Counter, &[1.0, -1.0, f64::NAN, 2.5]);
+        let text = metric(MetricKind::Counter, &[1.0, -1.0, f64::NAN, f64::INFINITY, 2.5]);
         assert_eq!(text, "# HELP m h\n# TYPE m counter\nm 3.5\n");
+    }
+
+    #[test]
+    fn numbers_are_what_they_say() {
+        assert_eq!([number(" 1e-9 "), number("-2.5"), number("+Inf")], [Some(1e-9), Some(-2.5), Some(f64::INFINITY)]);
+        assert!(number("NaN").is_some_and(f64::is_nan));
+        for text in ["1e400", "-1e400", "", "x", "1 2", "0x10"] {
+            assert_eq!(number(text), None, "{text}");
+        }
     }
 
     #[test]

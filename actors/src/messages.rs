@@ -275,7 +275,7 @@ pub struct SourceLost {
     pub needed: bool,
 }
 
-/// Sends this event to a job that has just been started, if it is a fact that stands.
+/// Sends this event to a job that has just been started, if it is a fact that stands; or says why it will never be.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct TellFact {
@@ -283,6 +283,8 @@ pub struct TellFact {
     pub event: Event,
     /// Gets it.
     pub to: Recipient<Event>,
+    /// Is told if it can no longer happen.
+    pub otherwise: Recipient<SourceLost>,
 }
 
 /// Whether an event of this code is a fact that stands.

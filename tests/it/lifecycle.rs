@@ -260,3 +260,46 @@ fn jobs_of_one_name_both_run_and_are_told_apart() {
     let (_, lines) = pilot.stop();
     assert!(lines.iter().any(|line| line.contains("`web` is the name of jobs[0] too")), "{lines:?}");
 }
+
+#[test]
+fn a_job_that_a_reload_adds_is_blocked_by_what_has_failed_already() {
+    let mut pilot =
+        Pilot::of_jobs("{ name: 'setup', exec: ['sh', '-c', 'exit 3'] }, { name: 'keep', exec: 'sleep 1000' }");
+    pilot.says("setup exited with error");
+    until(|| job(&pilot, "setup")["state"] == "failed");
+    rewrite(&pilot, |config| {
+        config.replace(
+            "jobs: [",
+            "jobs: [ { name: 'app', exec: 'true', when: { source: 'setup', once: 'exitSuccess' } },
+                     { name: 'after', exec: 'echo after', when: { source: 'setup', once: 'exitFailed' } },
+                     { name: 'lost', exec: 'true', when: { source: 'nosuch', once: 'healthy' } },",
+        )
+    });
+    assert_eq!(cli(&pilot, &["-reload"]).0, Some(0));
+    pilot.says("app can no longer start: setup has failed (exit status 3)");
+    pilot.says("lost can no longer start: there is no job `nosuch`");
+    pilot.says(" after");
+}
+
+#[test]
+fn a_job_that_becomes_another_user_may_open_its_output_anew() {
+    let (status, lines) = Pilot::of_jobs(
+        "{ name: 'app', exec: ['setpriv', '--reuid=65534', '--clear-groups', 'sh', '-c', 'echo out > /dev/stdout; echo err > /proc/self/fd/2'] }",
+    )
+    .end();
+    assert_eq!((status, count(&lines, " out"), count(&lines, " err")), (Some(0), 1, 1), "{lines:?}");
+}
+
+#[test]
+fn a_check_of_a_job_that_a_reload_removes_ends_with_it_in_silence() {
+    let mut pilot = Pilot::of_jobs(
+        "{ name: 'keep', exec: 'sleep 1000' },
+         { name: 'app', exec: 'sleep 1000', health: { exec: ['sh', '-c', 'echo checking; exec sleep 1000'], interval: 1, ttl: 5, timeout: '60s' } }",
+    );
+    pilot.says("checking");
+    rewrite(&pilot, |config| config.replace("name: 'app'", "name: 'other'"));
+    assert_eq!(cli(&pilot, &["-reload"]).0, Some(0));
+    until(|| job(&pilot, "other")["state"] == "running");
+    let (_, lines) = pilot.stop();
+    assert!(!lines.iter().any(|line| line.contains("check.app exited")), "{lines:?}");
+}

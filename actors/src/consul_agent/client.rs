@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use awc::http::header::{HeaderName, HeaderValue};
 use awc::http::{Method, StatusCode};
+use slog::Logger;
 
 use super::wire::{InstanceReader, InstancesError};
 use crate::catalog::RequestError;
 use crate::catalog::client::{
-    ClientError, HttpClient, Question, Reply, Response, client_config, next_piece, read, secret,
+    ClientError, Found, HttpClient, Question, Reply, Response, TlsFiles, next_piece, read, secret,
 };
 use crate::policy::watch::Answer;
 use crate::runtime::blocking::Lane;
@@ -39,6 +40,7 @@ struct Credentials {
 #[derive(Clone)]
 pub struct ConsulClient {
     http: HttpClient,
+    tls: Option<Rc<TlsFiles>>,
     credentials: Rc<Credentials>,
 }
 
@@ -50,9 +52,9 @@ impl fmt::Debug for ConsulClient {
 
 impl ConsulClient {
     /// Reads the files that the spec names; nothing is sent yet.
-    pub fn new(spec: &ConsulSpec) -> Result<Self, ClientError> {
-        let tls = if spec.https { Some((&spec.tls, client_config(&spec.tls)?)) } else { None };
-        let http = HttpClient::new(&spec.address, tls)?;
+    pub fn new(spec: &ConsulSpec, log: &Logger) -> Result<Self, ClientError> {
+        let tls = if spec.https { Some(Rc::new(TlsFiles::open(&spec.tls, log)?)) } else { None };
+        let http = HttpClient::new(&spec.address, tls.clone())?;
         let token_file = spec.token_file.clone().filter(|_| spec.token.is_none());
         let token = match (&spec.token, &token_file) {
             (Some(token), _) => Some(secret(token)?),
@@ -62,7 +64,12 @@ impl ConsulClient {
             }
             (None, None) => None,
         };
-        Ok(Self { http, credentials: Rc::new(Credentials { token: RefCell::new(token), file: token_file }) })
+        Ok(Self { http, tls, credentials: Rc::new(Credentials { token: RefCell::new(token), file: token_file }) })
+    }
+
+    /// Looks at the files of TLS, if it is used.
+    pub async fn look_at_tls(self) -> Option<Found> {
+        Some(self.tls.as_ref()?.look().await)
     }
 
     /// Sends a request and reads a short answer, and Consul's hash of it if there is one. What an agent does not

@@ -12,6 +12,7 @@ use futures_core::future::LocalBoxFuture;
 
 pub use client::ConsulClient;
 
+use crate::catalog::client::Found;
 pub use crate::catalog::client::{ClientError, TlsError};
 use crate::catalog::{CatalogAgent, InstanceSource, Outcome, Registry, RequestError, patience};
 use crate::http::percent_encode;
@@ -39,6 +40,10 @@ impl Registry for ConsulClient {
         request: Request,
     ) -> impl Future<Output = Outcome<String>> + 'static {
         make(self.clone(), spec, good_hash, request)
+    }
+
+    fn look_at_tls(&self) -> impl Future<Output = Option<Found>> + 'static {
+        self.clone().look_at_tls()
     }
 }
 

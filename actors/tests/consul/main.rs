@@ -6,4 +6,5 @@ mod scene;
 mod security;
 mod server;
 mod services;
+mod tls_files;
 mod watches;

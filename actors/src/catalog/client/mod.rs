@@ -11,19 +11,16 @@ use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::Method;
 use awc::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use futures_core::Stream as _;
-use rustls::ClientConfig;
 
-pub use tls::{TlsError, client_config};
+pub use tls::{Found, TlsError, TlsFiles, client_config};
 
 use super::RequestError;
-use crate::spec::TlsSpec;
 use connect::{Dialler, Endpoint};
 
 const CONNECT: Duration = Duration::from_secs(2);
@@ -117,7 +114,7 @@ impl fmt::Debug for HttpClient {
 
 impl HttpClient {
     /// For the server at `host:port`, `[v6]:port` or `unix:///path`, over TLS if it is to be; nothing is sent yet.
-    pub fn new(address: &str, tls: Option<(&TlsSpec, Arc<ClientConfig>)>) -> Result<Self, ClientError> {
+    pub fn new(address: &str, tls: Option<Rc<TlsFiles>>) -> Result<Self, ClientError> {
         let invalid = || ClientError::Address(address.to_owned());
         let (endpoint, base) = match address.strip_prefix("unix://") {
             Some(path) => (Endpoint::Unix(path.into()), "http://localhost".to_owned()),
@@ -126,7 +123,10 @@ impl HttpClient {
                 let port = port.parse().map_err(|_| invalid())?;
                 let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
                 let tls = match tls {
-                    Some((spec, config)) => Some((config, tls::server_name(spec, bare)?)),
+                    Some(files) => {
+                        let name = tls::server_name(files.spec(), bare)?;
+                        Some((files, name))
+                    }
                     None => None,
                 };
                 // TLS is a matter of the connection; the HTTP client knows nothing of it.

@@ -168,8 +168,9 @@ impl Catalog {
         match spec {
             CatalogSpec::Consul(consul) => {
                 let client = ConsulClient::new(consul, beginning.log).map_err(|cause| cause.to_string())?;
+                let log = beginning.log.clone();
                 let agent = ConsulAgent::new(client.clone(), beginning).start();
-                Ok(Self::new(&agent, move |watch| Box::new(consul_agent::Watching::new(client.clone(), watch))))
+                Ok(Self::new(&agent, move |watch| Box::new(consul_agent::Watching::new(client.clone(), watch, &log))))
             }
             #[cfg(feature = "etcd")]
             CatalogSpec::Etcd(etcd) => {

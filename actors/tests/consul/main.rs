@@ -1,5 +1,6 @@
 //! Real Consul servers, as processes of the tests on loopback. Without the `consul` binary the tests fail.
 
+mod answers;
 mod cluster;
 #[path = "../catalog/scene.rs"]
 mod scene;

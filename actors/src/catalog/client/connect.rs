@@ -172,8 +172,10 @@ impl ActixStream for Stream {
 pub struct Dialler {
     /// Where to.
     pub endpoint: Endpoint,
-    /// How many connections have been made.
+    /// How many connections have been wanted.
     pub dials: Rc<Cell<u64>>,
+    /// Whether none is to be made now.
+    pub refuses: Rc<Cell<bool>>,
 }
 
 impl Service<ConnectInfo<Uri>> for Dialler {
@@ -186,6 +188,9 @@ impl Service<ConnectInfo<Uri>> for Dialler {
     fn call(&self, request: ConnectInfo<Uri>) -> Self::Future {
         let endpoint = self.endpoint.clone();
         self.dials.set(self.dials.get() + 1);
+        if self.refuses.get() {
+            return Box::pin(std::future::ready(Err(ConnectError::Unresolved)));
+        }
         Box::pin(async move {
             let stream = endpoint.connect().await.map_err(ConnectError::Io)?;
             Ok(Connection::new(request.request().clone(), stream))

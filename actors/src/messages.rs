@@ -713,6 +713,8 @@ pub enum CatalogCommand {
     },
     /// The process enters maintenance, or leaves it.
     Maintenance(bool),
+    /// Look whether the files of TLS have changed, and say what was found.
+    LookAtTls,
     /// Take everything out, and say when it is gone.
     Finish(Recipient<CatalogFinished>),
     /// Do nothing more.

@@ -40,6 +40,9 @@ impl Supervisor {
     pub(super) fn change_catalog(&mut self, old: &Spec, ctx: &mut Context<Self>) {
         let same_catalog = old.catalog == self.spec.catalog;
         if same_catalog {
+            if let Some(catalog) = &self.catalog {
+                catalog.agent.do_send(CatalogCommand::LookAtTls);
+            }
             self.change_telemetry_service(old);
         } else {
             if let Some(catalog) = self.catalog.take() {

@@ -140,6 +140,9 @@ pub struct Catalog {
     pub contacts: Recipient<CatalogContact>,
     /// Knows how registrations stand and requests went.
     pub status: Recipient<CatalogStatusQuery>,
+    /// Lets the catalog's actor die.
+    #[cfg(any(test, feature = "testing"))]
+    pub panics: Recipient<crate::testing::Panic>,
     looks: Rc<Looks>,
 }
 
@@ -205,7 +208,14 @@ impl Catalog {
         looks: impl Fn(&WatchSpec) -> Box<dyn InstanceSource> + 'static,
     ) -> Self {
         let (contacts, status) = (agent.clone().recipient(), agent.clone().recipient());
-        Self { agent: agent.clone().recipient(), contacts, status, looks: Rc::new(looks) }
+        Self {
+            agent: agent.clone().recipient(),
+            contacts,
+            status,
+            #[cfg(any(test, feature = "testing"))]
+            panics: agent.clone().recipient(),
+            looks: Rc::new(looks),
+        }
     }
 
     /// Where this watch looks.

@@ -366,6 +366,22 @@ impl JobPolicy {
         }
     }
 
+    /// The job has stopped before this actor's time: all that is left to it is to know how.
+    pub fn has_stopped(&mut self, completion: Completion) {
+        let Completion { code, by_itself, gave_up, leaves: _ } = completion;
+        self.phase = Phase::Stopped;
+        self.last_code = code;
+        self.by_itself = by_itself;
+        self.gave_up = gave_up;
+        self.last_run = RunId(code.is_some().into());
+        self.health = if self.has_begun() { Health::Unknown } else { Health::Idle };
+    }
+
+    /// Whether a run has ever begun.
+    pub fn has_begun(&self) -> bool {
+        self.last_run > RunId(0)
+    }
+
     /// The events that a job must be told of: no other ever concerns it.
     pub fn interests_of(spec: &JobSpec, watchers: &[Watcher]) -> Vec<Event> {
         let mut events = Vec::new();

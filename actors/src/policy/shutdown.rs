@@ -198,6 +198,11 @@ impl ShutdownPolicy {
         }
     }
 
+    /// Whether a job has announced such an event of its stop.
+    pub fn is_announced(&self, event: &Event) -> bool {
+        self.announced.contains(event)
+    }
+
     /// The jobs that the end waits for.
     pub fn live(&self) -> impl Iterator<Item = &JobName> {
         self.jobs.iter().filter(|(_, job)| !job.is_over() && !job.away).map(|(name, _)| name)

@@ -109,6 +109,12 @@ impl Waits {
         self.lost(name, &format!("{name} can no longer start"), needs)
     }
 
+    /// What those have been told that wait for a job that is blocked.
+    pub fn still_blocked(&self) -> Vec<Action> {
+        let blocked = self.blocked.iter();
+        blocked.flat_map(|name| self.lost(name, &format!("{name} can no longer start"), needs)).collect()
+    }
+
     fn lost(&self, source: &JobName, why: &str, concerns: impl Fn(EventCode) -> bool) -> Vec<Action> {
         let waiting = self.waiting.get(source).into_iter().flatten().filter(|(_, code)| concerns(**code));
         let lost = |(job, code): (&JobName, &EventCode)| Action::Lost {

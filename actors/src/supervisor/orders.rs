@@ -38,7 +38,7 @@ impl Supervisor {
             }
             Order::Stop if policy.hold(&name) || !live => return Ok(None),
             Order::Start if self.policy.is_live(&name) => {
-                self.tell(&name, JobCommand::Start);
+                self.tell_to_start(&name);
                 self.source_is_back(&name);
                 return Ok(None);
             }

@@ -309,11 +309,11 @@ impl Supervisor {
         }
         for (name, start_may_come) in step.stop {
             self.policy.leave(&name);
-            self.tell(&name, super::leave_command(start_may_come));
+            self.tell_to_stop(&name, super::leave_command(start_may_come), ctx);
         }
         for name in step.kill {
             self.policy.leave(&name);
-            self.tell(&name, JobCommand::Kill);
+            self.tell_to_stop(&name, JobCommand::Kill, ctx);
         }
         let started: HashSet<JobName> = step.start.iter().map(|job| job.name.clone()).collect();
         let mut concerned: HashSet<JobName> = HashSet::new();
@@ -325,7 +325,7 @@ impl Supervisor {
             self.policy.add(job);
         }
         for job in &step.start {
-            self.start_job(job, self.surroundings(job), ctx);
+            self.start_job(job, self.surroundings(job), None, ctx);
             concerned.extend(super::source_of(job).cloned());
         }
         for name in step.discard.iter().filter(|name| !started.contains(*name)) {
@@ -361,7 +361,7 @@ impl Supervisor {
     }
 
     /// What has happened already counts for a job that starts late, if it stands.
-    fn tell_fact(&self, job: &JobSpec) {
+    pub(super) fn tell_fact(&self, job: &JobSpec) {
         let (StartRule::Once(event), Some(to)) = (&job.start, self.jobs.get(&job.name)) else { return };
         let otherwise = to.clone().recipient();
         let tell = TellFact { event: event.clone(), to: to.clone().recipient(), otherwise };
@@ -396,7 +396,7 @@ impl Supervisor {
     }
 
     /// The jobs of this name in the config: one, unless several share it.
-    fn named(&self, name: &JobName) -> impl Iterator<Item = &JobSpec> {
+    pub(super) fn named(&self, name: &JobName) -> impl Iterator<Item = &JobSpec> {
         let first = self.find(name);
         let twins = first.is_some_and(|job| job.twin_of.is_some());
         let others =
@@ -405,7 +405,7 @@ impl Supervisor {
     }
 
     /// What stands of a job that was stopped by hand.
-    fn is_fact_of_the_absent(&self, source: &JobName, code: EventCode) -> bool {
+    pub(super) fn is_fact_of_the_absent(&self, source: &JobName, code: EventCode) -> bool {
         let last = self.policy.last_code(source);
         match code {
             EventCode::Stopped => true,
@@ -445,6 +445,7 @@ impl Supervisor {
         self.jobs.remove(name);
         self.checks.remove(name);
         self.interests.remove(name);
+        self.revivals.forget(name);
         let Some(core) = &self.core else { return };
         for owner in [Owner::Job(name.clone()), Owner::Check(name.clone())] {
             core.bus.do_send(BusCommand::Unsubscribe(owner.clone()));

@@ -96,7 +96,8 @@ impl Scene {
 
     pub fn watch(&self, spec: &WatchSpec) -> Watching {
         let ((bus, events), (reaper, environment)) = (probe(), probe());
-        let neighbours = WatchNeighbours { reaper, bus, contacts: self.catalog.contacts.clone() };
+        let neighbours =
+            WatchNeighbours { reaper, bus, contacts: self.catalog.contacts.clone(), memory: (1, probe().0) };
         WatchActor::new(spec, self.source(spec), neighbours, &self.log, None).start();
         Watching { events, environment }
     }

@@ -303,3 +303,22 @@ fn a_check_of_a_job_that_a_reload_removes_ends_with_it_in_silence() {
     let (_, lines) = pilot.stop();
     assert!(!lines.iter().any(|line| line.contains("check.app exited")), "{lines:?}");
 }
+
+#[test]
+fn a_job_that_was_held_before_it_ever_started_keeps_no_later_reload_waiting() {
+    let mut pilot = Pilot::of_jobs(
+        "{ name: 'keep', exec: 'sleep 1000' },
+         { name: 'slow', exec: ['sh', '-c', 'trap \"until [ -e @/go ]; do sleep 0.02; done; exit 0\" TERM; echo slow is up; while :; do sleep 0.05; done'] }",
+    );
+    pilot.says("slow is up");
+    // It waits for the one that is removed, and is told by hand not to start.
+    rewrite(&pilot, |config| {
+        config.replace("name: 'slow'", "name: 'next'").replace("stopTimeout: 2", "stopTimeout: 20")
+    });
+    assert_eq!(cli(&pilot, &["-reload"]).0, Some(0));
+    assert_eq!(cli(&pilot, &["-job", "next", "-stop"]).0, Some(0));
+    rewrite(&pilot, |config| config.replace("name: 'next'", "name: 'last'").replace("slow is up", "last is up"));
+    assert_eq!(cli(&pilot, &["-reload"]).0, Some(0));
+    std::fs::write(pilot.folder.join("go"), "").unwrap();
+    pilot.says("last is up");
+}

@@ -208,8 +208,10 @@ impl Supervisor {
         }
         let old = std::mem::replace(&mut self.spec, new);
         self.note_places();
-        let policy = &self.policy;
-        let step = self.reloads.policy.change(&old, &self.spec, |name| policy.is_over(name));
+        // One without an actor was held by hand before it ever started: there is nothing to stop.
+        let (policy, jobs) = (&self.policy, &self.jobs);
+        let is_over = |name: &JobName| policy.is_over(name) || !jobs.contains_key(name);
+        let step = self.reloads.policy.change(&old, &self.spec, is_over);
         self.change_control(socket, ctx);
         self.policy.stay_up(self.spec.stay_up);
         if let Some(core) = &self.core {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use containerpilot_actors::output::{OpenError, Pump, Sink};
 use containerpilot_actors::runtime;
 use containerpilot_actors::spec::Spec;
-use containerpilot_actors::supervisor::{BROKEN, Resources, Supervisor};
+use containerpilot_actors::supervisor::{self, Resources, Supervisor};
 use containerpilot_actors::sys;
 
 use actix::Actor;
@@ -82,6 +82,7 @@ pub fn run(
         // A raw job writes to the same stream: our line is not to land in the middle of one of its own.
         pump.flushed(FIRST_LINE).await;
         let (finished, status) = tokio::sync::oneshot::channel();
+        let grace = spec.grace();
         let resources = Resources {
             load: Arc::new(load),
             environment,
@@ -97,8 +98,7 @@ pub fn run(
             actix::clock::sleep(SETTLED).await;
             sys::forget_start_up();
         });
-        // If the supervisor died of a panic, nobody is left who could end things in order.
-        let status = status.await.unwrap_or(BROKEN);
+        let status = supervisor::outcome(status, grace).await;
         pump.close(LAST_LINES).await;
         Ok(status)
     })

@@ -11,6 +11,7 @@ use slog::{Logger, debug, info};
 
 use crate::addresses::{InterfaceAddress, interface_addresses};
 use crate::event::JobName;
+use crate::guard::PanicGuard;
 use crate::messages::AddressChanged;
 use crate::spec::ServiceSpec;
 
@@ -35,6 +36,7 @@ pub struct AddressWatcher {
     tell: Recipient<AddressChanged>,
     timer: Option<SpawnHandle>,
     log: Logger,
+    _guard: Option<PanicGuard>,
 }
 
 /// From now on these are the services.
@@ -44,8 +46,8 @@ pub struct WatchAddresses(pub Vec<ServiceSpec>);
 
 impl AddressWatcher {
     /// Without services.
-    pub fn new(pick: PickAddress, tell: Recipient<AddressChanged>, log: &Logger) -> Self {
-        Self { pick, services: HashMap::new(), seen: Vec::new(), tell, timer: None, log: log.clone() }
+    pub fn new(pick: PickAddress, tell: Recipient<AddressChanged>, log: &Logger, guard: Option<PanicGuard>) -> Self {
+        Self { pick, services: HashMap::new(), seen: Vec::new(), tell, timer: None, log: log.clone(), _guard: guard }
     }
 
     fn look(&mut self) {
@@ -114,7 +116,7 @@ mod tests {
     async fn a_change_is_told_once() {
         let (tell, mut told) = probe();
         let log = Logger::root(slog::Discard, slog::o!());
-        let mut watcher = AddressWatcher::new(first_on_eth1, tell, &log);
+        let mut watcher = AddressWatcher::new(first_on_eth1, tell, &log, None);
         let spec = service("my-web");
         let watched = Watched { interfaces: spec.interfaces, address: spec.address };
         watcher.services.insert(JobName::new("my-web"), watched);

@@ -15,7 +15,8 @@ use crate::messages::{
     JobStatus, JobStatusQuery, JobUpdate, Launch, MetricCommand, ReaperCommand, RunFact, RunReport, SourceLost,
     TellFact,
 };
-use crate::policy::job::{Action, Checked, JobPolicy, Report, State, Surroundings, Timer};
+use crate::policy::job::{Action, Checked, Completion, JobPolicy, Report, State, Surroundings, Timer};
+use crate::policy::waits;
 use crate::random::Random;
 use crate::spec::{JobSpec, StartRule, Stdin};
 use crate::timers::{self, TimerElapsed, Timers};
@@ -127,6 +128,15 @@ impl JobActor {
         }
     }
 
+    /// Takes the place of the actor of a job that has stopped.
+    pub fn has_stopped(mut self, completion: Completion) -> Self {
+        self.policy.has_stopped(completion);
+        self.why = completion.gave_up.then(|| self.gives_up());
+        let exited = |code| (RunId(1), RunEnd::Exited(Exit::from_code(code)));
+        self.last_end = completion.code.map(exited);
+        self
+    }
+
     fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
         for action in actions {
             match action {
@@ -194,7 +204,11 @@ impl JobActor {
     /// Lets the policy speak, and notes when that changes the job's state.
     fn ask(&mut self, ctx: &mut Context<Self>, question: impl FnOnce(&mut JobPolicy) -> Vec<Action>) {
         let before = self.policy.state();
+        let had_begun = self.policy.has_begun();
         let actions = question(&mut self.policy);
+        if !had_begun && self.policy.has_begun() {
+            self.neighbours.supervisor.do_send(JobFact::Begun(self.name.clone()));
+        }
         let after = self.policy.state();
         if before != after {
             self.since = Instant::now();
@@ -443,8 +457,11 @@ impl Handler<TellFact> for JobActor {
     type Result = ();
 
     fn handle(&mut self, ask: TellFact, _ctx: &mut Self::Context) {
-        if self.policy.is_fact(ask.event.code) {
+        let code = ask.event.code;
+        if self.policy.is_fact(code) {
             ask.to.do_send(ask.event);
+        } else if let Some(why) = self.policy.never_comes(code, &self.configured_name).filter(|_| !self.is_twin) {
+            ask.otherwise.do_send(SourceLost { why, needed: waits::needs(code) });
         }
     }
 }

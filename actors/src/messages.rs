@@ -177,8 +177,13 @@ pub enum ReaperCommand {
     },
     /// Changes to the environment of every process started from now on: `None` takes a variable out.
     PutEnv(Vec<(OsString, Option<OsString>)>),
-    /// An actor died: kill what it ran, and forget it.
-    Disown(Owner),
+    /// An actor died: what it ran is killed, and forgotten. No later run of the owner begins beside it.
+    Disown {
+        /// Whose.
+        owner: Owner,
+        /// Is told once nothing is left of it.
+        done: Option<Recipient<Disowned>>,
+    },
     /// An owner has stopped for good: what it has still at work, which has had its TERM, ends without a report.
     Forget(Owner),
     /// Children may have ended.
@@ -275,7 +280,7 @@ pub struct SourceLost {
     pub needed: bool,
 }
 
-/// Sends this event to a job that has just been started, if it is a fact that stands.
+/// Sends this event to a job that has just been started, if it is a fact that stands; or says why it will never be.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct TellFact {
@@ -283,6 +288,8 @@ pub struct TellFact {
     pub event: Event,
     /// Gets it.
     pub to: Recipient<Event>,
+    /// Is told if it can no longer happen.
+    pub otherwise: Recipient<SourceLost>,
 }
 
 /// Whether an event of this code is a fact that stands.
@@ -312,7 +319,19 @@ pub enum JobFact {
     Released(JobName),
     /// What it waits for can no longer happen.
     Blocked(JobName),
+    /// Its first run has begun.
+    Begun(JobName),
 }
+
+/// Nothing is left of what an actor that died had run.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Disowned(pub Owner);
+
+/// The instances that a watch has seen last, for the actor that takes its place.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct WatchSaw(pub u64, pub Vec<Instance>);
 
 /// What the supervisor hears from outside.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
@@ -553,7 +572,7 @@ pub struct MetricsText;
 pub struct ActorPanicked(pub ActorId);
 
 /// Which actor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ActorId {
     /// That of a job.
     Job(JobName),
@@ -567,6 +586,8 @@ pub enum ActorId {
     Control,
     /// The telemetry port's.
     Telemetry,
+    /// The one that follows the addresses of services.
+    Addresses,
     /// One that everything depends on.
     Core(&'static str),
 }
@@ -715,6 +736,8 @@ pub enum CatalogCommand {
     },
     /// The process enters maintenance, or leaves it.
     Maintenance(bool),
+    /// Look whether the files of TLS have changed, and say what was found.
+    LookAtTls,
     /// Take everything out, and say when it is gone.
     Finish(Recipient<CatalogFinished>),
     /// Do nothing more.

@@ -17,9 +17,9 @@ use tokio::sync::oneshot;
 
 use crate::event::{Owner, RunEnd, RunId};
 use crate::guard::PanicGuard;
-use crate::messages::{AllEnded, GroupSignal, LastWords, Launch, ReaperCommand, RunFact, RunReport};
+use crate::messages::{AllEnded, Disowned, GroupSignal, LastWords, Launch, ReaperCommand, RunFact, RunReport};
 use crate::output::{Asked as Asking, Captured, Pump, Stream};
-use crate::policy::remainder::{Action, Grace, Left, Process, Remainder};
+use crate::policy::remainder::{Action, GIVE_UP, Grace, Left, Process, Remainder};
 use crate::processes::{self, ProcessTable};
 use crate::reading;
 use crate::spec::{Spec, Stdin};
@@ -239,6 +239,16 @@ impl Unread {
     }
 }
 
+/// The actor of an owner has died, and what it ran is being killed.
+#[derive(Debug)]
+struct Clearing {
+    /// What begins once that is gone.
+    starts: Vec<Start>,
+    done: Vec<Recipient<Disowned>>,
+    /// When whatever is left counts as gone.
+    until: Instant,
+}
+
 /// Everything ends.
 #[derive(Debug)]
 struct Ending {
@@ -258,6 +268,8 @@ pub struct Reaper {
     remaining: HashMap<(Owner, RunId), Remaining>,
     /// Of owners that are forgotten: they end, and nobody is told.
     forgotten: Vec<Remaining>,
+    /// Of owners whose actors have died: no new run begins beside these.
+    clearing: HashMap<Owner, Clearing>,
     /// The next look at what is left, and how soon after the last one it comes.
     looking: Option<(SpawnHandle, Duration)>,
     grace: Grace,
@@ -287,6 +299,7 @@ impl Reaper {
             pids: HashMap::new(),
             remaining: HashMap::new(),
             forgotten: Vec::new(),
+            clearing: HashMap::new(),
             looking: None,
             grace: Grace::Term(Spec::STOP_TIMEOUT),
             closing: false,
@@ -302,6 +315,10 @@ impl Reaper {
     }
 
     fn start(&mut self, start: Start, ctx: &mut Context<Self>) {
+        if let Some(clearing) = self.clearing.get_mut(&start.owner) {
+            clearing.starts.push(start);
+            return;
+        }
         let unread = self.unread.entry(start.owner.clone()).or_default();
         if start.launch.output.raw || start.launch.prints_value || !unread.is_full(&start.owner) {
             unread.told = false;
@@ -338,10 +355,12 @@ impl Reaper {
     /// A run that was held back never begins.
     fn call_off(&mut self, owner: &Owner, run: RunId) {
         let is_it = |start: &Start| start.owner == *owner && start.run == run;
-        let Some(start) = self.held_back.iter().position(is_it).and_then(|at| self.held_back.remove(at)) else {
-            return;
-        };
-        let reason = "stopped before the log was read".into();
+        let held_back = self.held_back.iter().position(is_it).and_then(|at| self.held_back.remove(at));
+        let starts = self.clearing.get_mut(owner).map(|clearing| &mut clearing.starts);
+        let blocked = starts.and_then(|starts| starts.iter().position(is_it).map(|at| starts.remove(at)));
+        let reason = if held_back.is_some() { "stopped before the log was read" } else { "stopped before its start" };
+        let Some(start) = held_back.or(blocked) else { return };
+        let reason = reason.into();
         start.report.do_send(RunReport { run, fact: RunFact::Ended(RunEnd::NotStarted { code: 126, reason }) });
     }
 
@@ -601,6 +620,7 @@ impl Reaper {
             self.ended(child, &mut listing, ctx);
         }
         self.look_at_ends(ctx);
+        self.release_cleared(ctx);
     }
 
     /// A child has ended, and is reaped. While its group has members, the group's id cannot be anybody else's.
@@ -668,7 +688,9 @@ impl Reaper {
             reached.extend(in_between);
             (asked.at, reached)
         });
+        let helpers = asked.as_ref().and_then(|(_, reached)| Some(listing.table()?.started_by(reached)));
         left.policy = Remainder::new(asked, now);
+        left.policy.helped_by(helpers.unwrap_or_default());
         if running.killed {
             left.policy.killed(now);
         }
@@ -777,6 +799,7 @@ impl Reaper {
                 reaper.looking = None;
                 reaper.look(|_| true);
                 reaper.keep_looking(ctx);
+                reaper.release_cleared(ctx);
             };
             (ctx.run_later(pace, look), pace)
         });
@@ -829,7 +852,7 @@ impl Reaper {
     }
 
     /// Kills the runs of an owner whose actor is gone.
-    fn disown(&mut self, owner: &Owner, ctx: &mut Context<Self>) {
+    fn disown(&mut self, owner: &Owner, done: Option<Recipient<Disowned>>, ctx: &mut Context<Self>) {
         for pid in self.let_go(owner) {
             self.kill_leader(pid);
         }
@@ -837,6 +860,42 @@ impl Reaper {
             self.end_remainder(&key, true, ctx);
         }
         self.orphan(owner, ctx);
+        let until = timers::now() + GIVE_UP;
+        let before = self.clearing.remove(owner).map(|before| before.done).unwrap_or_default();
+        // What waited was the dead actor's.
+        let clearing = Clearing { starts: Vec::new(), done: before.into_iter().chain(done).collect(), until };
+        self.clearing.insert(owner.clone(), clearing);
+        self.release_cleared(ctx);
+        if self.clearing.contains_key(owner) {
+            ctx.run_later(GIVE_UP, Self::release_cleared);
+        }
+    }
+
+    /// Has those begin, and tells those, who waited for the end of what a dead actor has left.
+    fn release_cleared(&mut self, ctx: &mut Context<Self>) {
+        let now = timers::now();
+        let owners: Vec<Owner> = self.clearing.keys().cloned().collect();
+        for owner in owners {
+            let is_left = self.is_being_killed(&owner);
+            if is_left && self.clearing.get(&owner).is_some_and(|clearing| now < clearing.until) {
+                continue;
+            }
+            let Some(clearing) = self.clearing.remove(&owner) else { continue };
+            if is_left {
+                warn!(self.log, "{} leaves processes that survive a KILL", owner);
+            }
+            for done in clearing.done {
+                done.do_send(Disowned(owner.clone()));
+            }
+            for start in clearing.starts {
+                self.start(start, ctx);
+            }
+        }
+    }
+
+    fn is_being_killed(&self, owner: &Owner) -> bool {
+        let runs = self.by_pid.values().any(|run| run.is_forgotten && run.killed && run.owner == *owner);
+        runs || self.forgotten.iter().any(|left| left.owner == *owner && left.policy.is_ending())
     }
 
     /// The owner has stopped for good: a check that is still at work has had its TERM.
@@ -903,6 +962,40 @@ impl Reaper {
     }
 }
 
+/// Ends every process that is left below us when actors that everything depends on are gone. Blocks: no actor that is left may
+/// start anything meanwhile.
+#[expect(clippy::disallowed_methods, reason = "nothing is to go on beside it")]
+pub fn end_what_is_left(grace: Grace) {
+    let mut policy = Remainder::new(None, timers::now());
+    let look = || {
+        while let Children::Ended(child) = sys::next_ended() {
+            sys::reap(child.pid);
+        }
+        Left { group: everybody_below(), escapees: Vec::new() }
+    };
+    // Whom no signal reaches has ended.
+    let signal = |processes: Vec<Process>, signals: &[i32]| {
+        processes.into_iter().filter(|process| sys::signal_exactly(*process, signals).is_ok()).count()
+    };
+    let mut actions = policy.end(grace, &look(), timers::now());
+    loop {
+        for action in actions {
+            match action {
+                Action::Terminate(processes) => {
+                    signal(processes, &[sys::TERMINATE, sys::CONTINUE]);
+                }
+                Action::Kill(processes) => {
+                    sys::signal_everybody(sys::KILL);
+                    signal(processes, &[sys::KILL]);
+                }
+                Action::Gone { .. } => return,
+            }
+        }
+        std::thread::sleep(LOOK);
+        actions = policy.looked(&look(), timers::now());
+    }
+}
+
 /// Every process that is left below us. Without `/proc` they cannot be told apart.
 fn everybody_below() -> Vec<Process> {
     let us = i32::try_from(std::process::id()).unwrap_or(1);
@@ -952,7 +1045,7 @@ impl Handler<ReaperCommand> for Reaper {
                     self.environment.put(name, value);
                 }
             }
-            ReaperCommand::Disown(owner) => self.disown(&owner, ctx),
+            ReaperCommand::Disown { owner, done } => self.disown(&owner, done, ctx),
             ReaperCommand::Forget(owner) => self.forget_owner(&owner, ctx),
             ReaperCommand::Reap => {
                 self.reap_all(ctx);
@@ -960,6 +1053,7 @@ impl Handler<ReaperCommand> for Reaper {
             }
             ReaperCommand::EndAll { since, done } => {
                 self.held_back.clear();
+                self.clearing.clear();
                 self.reap_all(ctx);
                 let now = timers::now();
                 let mut reached = std::mem::take(&mut self.reached);
@@ -968,7 +1062,9 @@ impl Handler<ReaperCommand> for Reaper {
                     reached.extend(processes::row(*pid).map(|row| row.process));
                     reached.extend(running.asked.iter().flat_map(|asked| asked.reached.iter().copied()));
                 }
-                let policy = Remainder::new(Some((since, reached)), now);
+                let helpers = ProcessTable::read().map(|table| table.started_by(&reached));
+                let mut policy = Remainder::new(Some((since, reached)), now);
+                policy.helped_by(helpers.unwrap_or_default());
                 let mut ending = Ending { done, policy };
                 let found = Left { group: everybody_below(), escapees: Vec::new() };
                 let actions = ending.policy.end(self.grace, &found, now);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{Event, JobName, WatchName};
+use crate::policy::remainder::Grace;
 
 /// The whole config.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +60,11 @@ impl Default for Spec {
 impl Spec {
     /// 3.8's window between TERM and KILL.
     pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// How much time a stop grants.
+    pub fn grace(&self) -> Grace {
+        if self.stop_timeout.is_zero() { Grace::KillAtOnce } else { Grace::Term(self.stop_timeout) }
+    }
 
     /// The environment variables that tell where services are.
     pub fn address_variables(&self) -> Vec<(OsString, OsString)> {

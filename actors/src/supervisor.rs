@@ -4,7 +4,10 @@ mod catalog_change;
 mod ending;
 mod environment;
 mod orders;
+#[cfg(any(test, feature = "testing"))]
+mod provoked;
 mod reload;
+mod revival;
 mod summary;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -25,11 +28,11 @@ use crate::control::{ControlNeighbours, ControlServer};
 use crate::event::{Event, EventCode, JobName, Owner, Source};
 use crate::guard::PanicGuard;
 use crate::health_check::{HealthCheckActor, ReportTo};
-use crate::job::{JobActor, JobNeighbours, ReplaceCheck};
+use crate::job::{JobActor, JobNeighbours};
 use crate::journal::Journal;
 use crate::messages::{
-    ActorId, ActorPanicked, AddressChanged, BusCommand, CatalogCommand, CatalogEntry, CheckCommand, JobAnnounced,
-    JobCommand, JobEntry, JobFact, Maintain, MetricCommand, Overview, OverviewQuery, ReaperCommand, Serves, SourceLost,
+    ActorId, AddressChanged, BusCommand, CatalogCommand, CatalogEntry, CheckCommand, JobAnnounced, JobCommand,
+    JobEntry, JobFact, Maintain, MetricCommand, Overview, OverviewQuery, ReaperCommand, Serves, SourceLost,
     StopWatching, SupervisorCommand, TelemetryCommand, WatchEntry,
 };
 use crate::metrics::Metrics;
@@ -37,20 +40,22 @@ use crate::output::Pump;
 use crate::policy::init::{self, InitPolicy};
 use crate::policy::job::{Completion, JobPolicy, Report, Surroundings, Watcher};
 use crate::policy::remainder::Grace;
-use crate::policy::shutdown::{Action, ShutdownPolicy};
+use crate::policy::shutdown::{Action, ShutdownPolicy, Why};
 use crate::policy::waits::{self, Waits};
-use crate::reaper::{Environment, Reaper};
+use crate::policy::watch::Instance;
+use crate::reaper::{self, Environment, Reaper};
 use crate::signal_handler::{SignalHandler, SignalNeighbours};
 use crate::spec::{JobSpec, ServiceSpec, Spec, StartRule, TelemetrySpec, WatchSpec};
 use crate::sys::SignalFd;
 use crate::telemetry::{TelemetryNeighbours, TelemetryServer};
 use crate::timers;
-use crate::watch::{ReplaceContacts, WatchActor, WatchNeighbours};
+use crate::watch::{WatchActor, WatchNeighbours};
 
 use ending::Ending;
 use orders::Orders;
 pub use reload::Loader;
 use reload::Reloads;
+use revival::Revivals;
 
 /// The status when something broke that everything depends on (EX_SOFTWARE of sysexits.h).
 pub const BROKEN: u8 = 70;
@@ -62,6 +67,16 @@ const LATE: Duration = Duration::from_secs(1);
 const DEPARTURES_AT_ONCE: usize = 32;
 /// When the next turn comes.
 const NEXT_TURN: Duration = Duration::from_millis(1);
+
+/// The exit status, once all is over. If something broke that everything depends on, nobody is left who could end things in
+/// order: what runs gets a TERM and this grace here, so that it does not outlive us.
+pub async fn outcome(finished: oneshot::Receiver<u8>, grace: Grace) -> u8 {
+    let status = finished.await.unwrap_or(BROKEN);
+    if status == BROKEN {
+        reaper::end_what_is_left(grace);
+    }
+    status
+}
 
 /// What a supervisor is given.
 pub struct Resources {
@@ -96,6 +111,8 @@ impl std::fmt::Debug for Resources {
 }
 
 struct Core {
+    #[cfg(any(test, feature = "testing"))]
+    panics: provoked::CorePanics,
     bus: Addr<EventBus>,
     reaper: Recipient<ReaperCommand>,
     metrics: Addr<Metrics>,
@@ -146,6 +163,13 @@ pub struct Supervisor {
     /// When the end of everything began.
     closing_since: Option<Instant>,
     ending: Option<Ending>,
+    /// The control socket's actor has been told to close, and is waited for.
+    control_closes: bool,
+    revivals: Revivals,
+    /// The instances that each watch has seen last, by its number.
+    seen: HashMap<u64, Vec<Instance>>,
+    /// The services that the catalog's actor may have registered.
+    advertised: HashMap<String, ServiceSpec>,
 }
 
 impl std::fmt::Debug for Supervisor {
@@ -194,6 +218,10 @@ impl Supervisor {
             taking_leave: false,
             closing_since: None,
             ending: None,
+            control_closes: false,
+            revivals: Revivals::default(),
+            seen: HashMap::new(),
+            advertised: HashMap::new(),
         }
     }
 
@@ -217,7 +245,10 @@ impl Supervisor {
         let Some(ForCore { environment, nothing, signals }) = self.for_core.take() else { return };
         let bus = EventBus::new(self.log.clone(), Self::guard(ActorId::Core("event bus"), ctx)).start();
         let guard = Self::guard(ActorId::Core("reaper"), ctx);
-        let reaper = Reaper::new(environment, nothing, self.pump.clone(), self.log.clone(), guard).start().recipient();
+        let reaper = Reaper::new(environment, nothing, self.pump.clone(), self.log.clone(), guard).start();
+        #[cfg(any(test, feature = "testing"))]
+        let reaper_panics = reaper.clone().recipient();
+        let reaper = reaper.recipient();
         let neighbours = SignalNeighbours {
             supervisor: ctx.address().recipient(),
             bus: bus.clone().recipient(),
@@ -233,7 +264,15 @@ impl Supervisor {
         metrics.do_send(MetricCommand::Define(telemetry.map(|spec| spec.metrics.clone()).unwrap_or_default()));
         let journal = Journal::new(Self::guard(ActorId::Core("journal"), ctx)).start();
         bus.do_send(BusCommand::Tap { codes: &[], to: journal.clone().recipient() });
-        self.core = Some(Core { bus, reaper, metrics, journal, signals });
+        self.core = Some(Core {
+            #[cfg(any(test, feature = "testing"))]
+            panics: provoked::CorePanics { reaper: reaper_panics },
+            bus,
+            reaper,
+            metrics,
+            journal,
+            signals,
+        });
     }
 
     fn start_control(&mut self, ctx: &Context<Self>) {
@@ -309,7 +348,11 @@ impl Supervisor {
     }
 
     /// Starts the actors of a job; its process waits for its start event.
-    fn start_job(&mut self, job: &JobSpec, around: Surroundings, ctx: &Context<Self>) {
+    /// `past`: how it has stopped, before the actor's time.
+    fn start_job(&mut self, job: &JobSpec, around: Surroundings, past: Option<Completion>, ctx: &Context<Self>) {
+        if past.is_none() {
+            self.advertise(job);
+        }
         let check = self.start_check(job, ctx);
         let Some(core) = &self.core else { return };
         let neighbours = JobNeighbours {
@@ -320,10 +363,13 @@ impl Supervisor {
             catalog: self.catalog.as_ref().filter(|_| job.service.is_some()).map(|catalog| catalog.agent.clone()),
             metrics: core.metrics.clone().recipient(),
         };
-        self.advertise(job);
         let guard = Self::guard(ActorId::Job(job.name.clone()), ctx);
         let events = JobPolicy::interests_of(job, &around.watchers);
-        let address = JobActor::new(job, around, neighbours, &self.log, guard).start();
+        let actor = JobActor::new(job, around, neighbours, &self.log, guard);
+        let address = match past {
+            Some(past) => actor.has_stopped(past).start(),
+            None => actor.start(),
+        };
         let (subscriber, to) = (Owner::Job(job.name.clone()), address.clone().recipient());
         core.bus.do_send(BusCommand::Subscribe { subscriber, events: events.clone(), to });
         self.interests.insert(job.name.clone(), events);
@@ -364,11 +410,12 @@ impl Supervisor {
     }
 
     /// Of jobs that share a name the last one defines the service.
-    fn advertise(&self, job: &JobSpec) {
+    fn advertise(&mut self, job: &JobSpec) {
         let twins = self.spec.jobs.iter().rev().filter(|other| job.twin_of.is_some() && other.twin_of == job.twin_of);
         let service = twins.filter_map(|twin| twin.service.as_ref()).next().or(job.service.as_ref());
         let (Some(catalog), Some(service), true) = (&self.catalog, service, job.service.is_some()) else { return };
         catalog.agent.do_send(CatalogCommand::Advertise(service.clone()));
+        self.advertised.insert(service.name.clone(), service.clone());
         if let Some(name) = &job.twin_of {
             catalog.agent.do_send(CatalogCommand::Share(name.clone(), job.name.clone()));
         }
@@ -392,7 +439,8 @@ impl Supervisor {
     fn watch_addresses(&mut self, ctx: &Context<Self>) {
         let services = self.spec.jobs.iter().filter_map(|job| job.service.clone()).collect();
         let (pick, log) = (self.pick_address, &self.log);
-        let start = || AddressWatcher::new(pick, ctx.address().recipient(), log).start();
+        let guard = || Self::guard(ActorId::Addresses, ctx);
+        let start = || AddressWatcher::new(pick, ctx.address().recipient(), log, guard()).start();
         self.addresses.get_or_insert_with(start).do_send(WatchAddresses(services));
     }
 
@@ -422,6 +470,7 @@ impl Supervisor {
             reaper: core.reaper.clone(),
             bus: core.bus.clone().recipient(),
             contacts: catalog.contacts.clone(),
+            memory: (id, ctx.address().recipient()),
         };
         let guard = Self::guard(ActorId::Watch(id), ctx);
         let watch = WatchActor::new(spec, catalog.source(spec), neighbours, &self.log, guard).start();
@@ -433,6 +482,7 @@ impl Supervisor {
         for (_, watch) in self.watches.drain(..) {
             watch.do_send(StopWatching);
         }
+        self.seen.clear();
     }
 
     fn maintain(&mut self, on: bool) {
@@ -488,6 +538,7 @@ impl Supervisor {
         for action in actions {
             match action {
                 Action::PublishShutdown => {
+                    self.say_why();
                     self.closing_since = Some(timers::now());
                     ctx.run_later(LATE, |supervisor, _| supervisor.name_the_late());
                     if let Some(core) = &self.core {
@@ -498,7 +549,9 @@ impl Supervisor {
                     self.stop_watches();
                     self.withdraw_telemetry();
                 }
-                Action::ShutDown { job, start_may_come } => self.tell(&job, JobCommand::ShutDown { start_may_come }),
+                Action::ShutDown { job, start_may_come } => {
+                    self.tell_to_stop(&job, JobCommand::ShutDown { start_may_come }, ctx);
+                }
                 Action::StandDown(job) => self.tell(&job, JobCommand::StandDown),
                 Action::Linger(job) => self.tell(&job, JobCommand::Linger),
                 Action::Finish(code) => {
@@ -514,6 +567,23 @@ impl Supervisor {
         match action {
             init::Action::Begin(job) => self.begin(&job),
             init::Action::Open => self.open(ctx),
+        }
+    }
+
+    /// A signal has been told of when it came.
+    fn say_why(&self) {
+        // A plain init says nothing of its own.
+        if self.spec.signals.passed_on {
+            return;
+        }
+        match self.policy.why() {
+            Some(Why::MainEnded(job)) => info!(self.log, "everything stops: {}, the main job, has ended", job),
+            Some(Why::RequiredFailed(job)) => {
+                info!(self.log, "everything stops: {}, which is required, has failed", job)
+            }
+            Some(Why::NeverStarts(job)) => info!(self.log, "everything stops: {} can never start", job),
+            Some(Why::Complete) => debug!(self.log, "everything stops: all jobs are complete"),
+            Some(Why::Asked) | None => {}
         }
     }
 
@@ -560,10 +630,8 @@ impl Supervisor {
 
     /// How much time stops grant from now on.
     fn grant(&self) {
-        let timeout = self.spec.stop_timeout;
-        let grace = if timeout.is_zero() { Grace::KillAtOnce } else { Grace::Term(timeout) };
         if let Some(core) = &self.core {
-            core.reaper.do_send(ReaperCommand::Grant(grace));
+            core.reaper.do_send(ReaperCommand::Grant(self.spec.grace()));
         }
     }
 
@@ -595,58 +663,6 @@ impl Supervisor {
     fn tell(&self, job: &JobName, command: JobCommand) {
         if let Some(address) = self.jobs.get(job) {
             address.do_send(command);
-        }
-    }
-
-    /// A job's actor died of a panic: its process group is killed, and it starts anew from its spec.
-    fn revive_job(&mut self, name: &JobName, ctx: &mut Context<Self>) {
-        let Some(core) = &self.core else { return };
-        for owner in [Owner::Job(name.clone()), Owner::Check(name.clone())] {
-            core.bus.do_send(BusCommand::Unsubscribe(owner.clone()));
-            core.reaper.do_send(ReaperCommand::Disown(owner));
-        }
-        if self.policy.is_closing() || self.reloads.policy.is_leaving(name) {
-            let completion = Completion { code: Some(BROKEN), by_itself: true, ..Completion::default() };
-            self.policy.completed(name, completion);
-            if let Some(core) = &self.core {
-                let configured = self.find(name).map_or(name, JobSpec::configured_name);
-                let (job, event) = (name.clone(), Event::job(EventCode::Stopped, configured));
-                core.bus.do_send(BusCommand::Announce(JobAnnounced { job, event }));
-            }
-            return;
-        }
-        let Some(job) = self.find(name).cloned() else { return };
-        let around = self.surroundings(&job);
-        self.start_job(&job, around, ctx);
-        if self.init.is_open() || self.init.next() == init::Action::Begin(name.clone()) {
-            self.begin(name);
-        }
-    }
-
-    /// The catalog's actor died of a panic: the new one is told of all services again, and jobs and watches of it.
-    fn revive_catalog(&mut self, ctx: &mut Context<Self>) {
-        if self.waits_for_catalog() {
-            self.catalog_is_done(ctx);
-            return;
-        }
-        self.start_catalog(true, ctx);
-        let Some(catalog) = &self.catalog else { return };
-        self.advertise_all();
-        for (_, watch) in &self.watches {
-            watch.do_send(ReplaceContacts(catalog.contacts.clone()));
-        }
-    }
-
-    fn revive_check(&mut self, name: &JobName, ctx: &mut Context<Self>) {
-        let Some(core) = &self.core else { return };
-        let owner = Owner::Check(name.clone());
-        core.bus.do_send(BusCommand::Unsubscribe(owner.clone()));
-        core.reaper.do_send(ReaperCommand::Disown(owner));
-        let Some(job) = self.find(name).cloned() else { return };
-        if let (Some(check), Some(address)) = (self.start_check(&job, ctx), self.jobs.get(name)) {
-            check.do_send(ReportTo(address.clone().recipient()));
-            check.do_send(Event::STARTUP);
-            address.do_send(ReplaceCheck(check.recipient()));
         }
     }
 }
@@ -730,7 +746,7 @@ impl Actor for Supervisor {
         self.start_catalog(false, ctx);
         for job in self.spec.jobs.clone() {
             let around = self.surroundings(&job);
-            self.start_job(&job, around, ctx);
+            self.start_job(&job, around, None, ctx);
         }
         self.start_control(ctx);
         self.start_telemetry(ctx);
@@ -833,6 +849,7 @@ impl Handler<JobFact> for Supervisor {
                     self.perform_init(action, ctx);
                 }
             }
+            JobFact::Begun(job) => self.revivals.begun(job),
             JobFact::Released(job) => {
                 let actions = self.policy.released(&job);
                 self.perform(actions, ctx);
@@ -843,36 +860,6 @@ impl Handler<JobFact> for Supervisor {
                 self.perform_waits(actions);
                 let actions = self.policy.blocked(&job);
                 self.perform(actions, ctx);
-            }
-        }
-    }
-}
-
-impl Handler<ActorPanicked> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, msg: ActorPanicked, ctx: &mut Self::Context) {
-        error!(self.log, "an actor died of a panic"; "actor" => ?msg.0);
-        match msg.0 {
-            ActorId::Job(name) => self.revive_job(&name, ctx),
-            ActorId::Check(name) => self.revive_check(&name, ctx),
-            // Those that have been stopped stay so.
-            ActorId::Watch(id) => {
-                let place = self.watches.iter().position(|(other, _)| *other == id);
-                if let Some((place, spec)) = place.and_then(|place| Some((place, self.spec.watches.get(place)?)))
-                    && let Some(watch) = self.watch_anew(id, spec, ctx)
-                {
-                    self.watches[place] = watch;
-                }
-            }
-            ActorId::Catalog => self.revive_catalog(ctx),
-            // At the end somebody waits for it.
-            ActorId::Control if self.control.is_none() => self.finish(),
-            ActorId::Control => self.start_control(ctx),
-            ActorId::Telemetry => self.start_telemetry(ctx),
-            ActorId::Core(_) => {
-                self.code = BROKEN;
-                self.finish();
             }
         }
     }

@@ -7,11 +7,24 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
+use crate::address_watcher::AddressWatcher;
+use crate::bus::EventBus;
+use crate::catalog::{CatalogAgent, Registry};
+use crate::control::ControlServer;
 use crate::event::{JobName, WatchName};
+use crate::health_check::HealthCheckActor;
+use crate::job::JobActor;
+use crate::journal::Journal;
+use crate::messages::ActorId;
+use crate::metrics::Metrics;
+use crate::reaper::Reaper;
+use crate::signal_handler::SignalHandler;
 use crate::spec::{
     ConsulSpec, ControlSpec, EtcdApi, EtcdEndpoint, EtcdSpec, Exec, HealthSpec, JobSpec, OutputSpec, ServiceSpec, Spec,
     TlsSpec, WatchSpec, ZooKeeperSpec,
 };
+use crate::telemetry::TelemetryServer;
+use crate::watch::WatchActor;
 
 /// So many seconds.
 pub const fn secs(seconds: u64) -> Duration {
@@ -185,3 +198,45 @@ pub async fn one_at_a_time() -> tokio::sync::OwnedSemaphorePermit {
     let turn = TURN.get_or_init(|| Arc::new(tokio::sync::Semaphore::new(1))).clone();
     turn.acquire_owned().await.expect("nobody closes the semaphore")
 }
+
+/// An actor is to panic.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Panic;
+
+/// The supervisor is to have one of its actors panic, or to do so itself (`Core("supervisor")`).
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Provoke(pub ActorId);
+
+/// Children may have ended.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct LookForEnded;
+
+macro_rules! panic_when_told {
+    ($($actor:ty $(where $kind:ident: $bound:path)?),+) => {
+        $(impl$(<$kind: $bound>)? Handler<Panic> for $actor {
+            type Result = ();
+
+            fn handle(&mut self, _msg: Panic, _ctx: &mut Self::Context) {
+                panic!("told to panic");
+            }
+        })+
+    };
+}
+
+panic_when_told!(
+    AddressWatcher,
+    CatalogAgent<R> where R: Registry,
+    ControlServer,
+    EventBus,
+    HealthCheckActor,
+    JobActor,
+    Journal,
+    Metrics,
+    Reaper,
+    SignalHandler,
+    TelemetryServer,
+    WatchActor
+);

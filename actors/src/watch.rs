@@ -10,7 +10,7 @@ use crate::catalog::{InstanceSource, RequestError};
 use crate::event::{Event, EventCode, WatchName};
 use crate::guard::PanicGuard;
 use crate::messages::{
-    BusCommand, CatalogContact, FactQuery, Maintain, ReaperCommand, StopWatching, TellFact, WatchStatus,
+    BusCommand, CatalogContact, FactQuery, Maintain, ReaperCommand, StopWatching, TellFact, WatchSaw, WatchStatus,
     WatchStatusQuery,
 };
 use crate::policy::watch::{Action, Answer, Instance, QueryId, Timer, WatchPolicy};
@@ -30,6 +30,8 @@ pub struct WatchNeighbours {
     pub bus: Recipient<BusCommand>,
     /// Keeps the log of outages.
     pub contacts: Recipient<CatalogContact>,
+    /// Remembers what was seen, by this number of the watch.
+    pub memory: (u64, Recipient<WatchSaw>),
 }
 
 /// See the module.
@@ -122,6 +124,8 @@ impl WatchActor {
     /// Tells every process started from now on who is there.
     fn export(&self) {
         let instances = self.policy.instances().unwrap_or_default();
+        let (id, memory) = &self.neighbours.memory;
+        memory.do_send(WatchSaw(*id, instances.to_vec()));
         info!(self.log, "instances changed"; "instances" => instances.len());
         let value = list(instances);
         if value.len() > LONGEST_VARIABLE {
@@ -202,7 +206,7 @@ impl Handler<HandOver> for WatchActor {
 /// What the watch has seen whose place this one takes.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-struct Inherit(Vec<Instance>);
+pub struct Inherit(pub Vec<Instance>);
 
 impl Handler<Inherit> for WatchActor {
     type Result = ();

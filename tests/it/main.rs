@@ -8,6 +8,7 @@ mod control;
 mod ends;
 mod http;
 mod life;
+mod lifecycle;
 mod logs;
 mod migrate;
 mod output;

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::{Event, EventCode, JobName, RunEnd, RunId, Source};
 use crate::policy::restart::RestartPolicy;
+use crate::policy::waits;
 use crate::spec::{JobSpec, StartRule};
 
 /// How long a killed process may take to be gone before we stop waiting for it: one in an uninterruptible sleep may never be.
@@ -363,6 +364,22 @@ impl JobPolicy {
             restarting: false,
             restarted: 0,
         }
+    }
+
+    /// The job has stopped before this actor's time: all that is left to it is to know how.
+    pub fn has_stopped(&mut self, completion: Completion) {
+        let Completion { code, by_itself, gave_up, leaves: _ } = completion;
+        self.phase = Phase::Stopped;
+        self.last_code = code;
+        self.by_itself = by_itself;
+        self.gave_up = gave_up;
+        self.last_run = RunId(code.is_some().into());
+        self.health = if self.has_begun() { Health::Unknown } else { Health::Idle };
+    }
+
+    /// Whether a run has ever begun.
+    pub fn has_begun(&self) -> bool {
+        self.last_run > RunId(0)
     }
 
     /// The events that a job must be told of: no other ever concerns it.
@@ -769,6 +786,24 @@ impl JobPolicy {
     /// What it waits for may happen again.
     pub fn source_back(&mut self) {
         self.prospect = Prospect::Open;
+    }
+
+    /// Why no event of this code will come of this job any more, if so.
+    pub fn never_comes(&self, code: EventCode, name: &JobName) -> Option<String> {
+        match self.phase {
+            Phase::Stopped if !self.told => Some(waits::ended(name, self.last_code, self.gave_up)),
+            Phase::Waiting if self.prospect == Prospect::Blocked && waits::needs(code) => {
+                Some(format!("{name} can no longer start"))
+            }
+            Phase::Waiting
+            | Phase::Running(_)
+            | Phase::Pausing(_)
+            | Phase::Idle
+            | Phase::Stopping(_)
+            | Phase::Ending(_)
+            | Phase::Clearing
+            | Phase::Stopped => None,
+        }
     }
 
     /// Whether an event of this job is a fact that stands: it happened last, and nothing has changed since.

@@ -8,6 +8,7 @@ pub mod job;
 pub mod reload;
 pub mod remainder;
 pub mod restart;
+pub mod revival;
 pub mod service;
 pub mod shutdown;
 pub mod waits;

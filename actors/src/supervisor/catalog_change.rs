@@ -1,14 +1,16 @@
 //! What a reload means to the catalog and to watches.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use actix::prelude::*;
 
 use super::Supervisor;
+use crate::event::JobName;
 use crate::job::ReplaceCatalog;
 use crate::messages::{CatalogCommand, CatalogFinished, StopWatching};
 use crate::policy::job::Report;
-use crate::spec::{Spec, WatchSpec};
+use crate::spec::{JobSpec, Spec, WatchSpec};
 use crate::watch::HandOver;
 
 /// How long a catalog that is no longer ours is asked to forget our services.
@@ -40,11 +42,18 @@ impl Supervisor {
     pub(super) fn change_catalog(&mut self, old: &Spec, ctx: &mut Context<Self>) {
         let same_catalog = old.catalog == self.spec.catalog;
         if same_catalog {
+            if let Some(catalog) = self.catalog.as_ref().filter(|catalog| catalog.agent.connected()) {
+                catalog.agent.do_send(CatalogCommand::LookAtTls);
+                let services: HashSet<&str> =
+                    old.jobs.iter().filter_map(|job| job.service.as_ref()).map(|service| &*service.name).collect();
+                self.advertised.retain(|name, _| services.contains(&**name));
+            }
             self.change_telemetry_service(old);
         } else {
             if let Some(catalog) = self.catalog.take() {
                 Farewell(catalog.agent).start();
             }
+            self.advertised.clear();
             self.start_catalog(false, ctx);
             self.advertise_all();
         }
@@ -55,7 +64,8 @@ impl Supervisor {
             let watch = same.map(|at| before.swap_remove(at).0).or_else(|| self.start_watch(&spec, ctx));
             self.watches.extend(watch);
         }
-        for ((_, gone), was) in before {
+        for ((id, gone), was) in before {
+            self.seen.remove(&id);
             // Asked elsewhere, or in another way, it sees a change only if what is there has changed.
             let alike = |spec: &WatchSpec| spec == was || (spec.pauses && spec.sees_what(was));
             let heir = self.spec.watches.iter().position(alike).and_then(|at| self.watches.get(at));
@@ -75,22 +85,27 @@ impl Supervisor {
         match (before, after) {
             (_, Some(after)) => catalog.agent.do_send(CatalogCommand::AdvertiseAlways(after)),
             (Some(before), None) => {
-                let name = crate::event::JobName::new(before.name);
+                let name = JobName::new(before.name);
                 catalog.agent.do_send(CatalogCommand::News(name, Report::Withdraw));
             }
             (None, None) => {}
         }
     }
 
+    /// Whether a job lives, and has not been told to stop.
+    pub(super) fn goes_on(&self, name: &JobName) -> bool {
+        self.policy.is_live(name) && !self.reloads.policy.is_leaving(name)
+    }
+
     /// Introduces the jobs that go on, and are services, to a new catalog.
-    pub(super) fn advertise_all(&self) {
+    pub(super) fn advertise_all(&mut self) {
         self.advertise_telemetry();
-        let Some(catalog) = &self.catalog else { return };
-        for job in self.spec.jobs.iter().filter(|job| job.service.is_some()) {
-            let goes_on = self.policy.is_live(&job.name) && !self.reloads.policy.is_leaving(&job.name);
-            if let (Some(address), true) = (self.jobs.get(&job.name), goes_on) {
-                self.advertise(job);
-                address.do_send(ReplaceCatalog(catalog.agent.clone()));
+        let Some(agent) = self.catalog.as_ref().map(|catalog| catalog.agent.clone()) else { return };
+        let services: Vec<JobSpec> = self.spec.jobs.iter().filter(|job| job.service.is_some()).cloned().collect();
+        for job in services {
+            if let (Some(address), true) = (self.jobs.get(&job.name).cloned(), self.goes_on(&job.name)) {
+                self.advertise(&job);
+                address.do_send(ReplaceCatalog(agent.clone()));
             }
         }
     }

@@ -95,8 +95,11 @@ impl Supervisor {
         }
         self.ending = None;
         match self.control.take() {
-            Some(control) => control.do_send(ControlCommand::Close(ctx.address().recipient())),
-            None => self.finish(),
+            Some(control) if control.connected() => {
+                self.control_closes = true;
+                control.do_send(ControlCommand::Close(ctx.address().recipient()));
+            }
+            Some(_) | None => self.finish(),
         }
     }
 

@@ -21,6 +21,7 @@ use crate::messages::{
 use crate::output::Sink;
 use crate::policy::job::JobPolicy;
 use crate::policy::reload::{Diff, ReloadPolicy, Step};
+use crate::policy::waits::{self, Waits};
 use crate::runtime::blocking::{BlockingError, Lane};
 use crate::signal_handler::SignalsMean;
 use crate::spec::{JobSpec, OnReload, Spec, StartRule};
@@ -207,8 +208,10 @@ impl Supervisor {
         }
         let old = std::mem::replace(&mut self.spec, new);
         self.note_places();
-        let policy = &self.policy;
-        let step = self.reloads.policy.change(&old, &self.spec, |name| policy.is_over(name));
+        // One without an actor was held by hand before it ever started: there is nothing to stop.
+        let (policy, jobs) = (&self.policy, &self.jobs);
+        let is_over = |name: &JobName| policy.is_over(name) || !jobs.contains_key(name);
+        let step = self.reloads.policy.change(&old, &self.spec, is_over);
         self.change_control(socket, ctx);
         self.policy.stay_up(self.spec.stay_up);
         if let Some(core) = &self.core {
@@ -302,13 +305,17 @@ impl Supervisor {
     }
 
     pub(super) fn perform_step(&mut self, step: Step, ctx: &mut Context<Self>) {
+        let leaving: Vec<JobName> = step.stop.iter().map(|(name, _)| name.clone()).collect();
+        if !leaving.is_empty() {
+            ctx.run_later(super::LATE, move |supervisor, _| supervisor.name_those_leaving(&leaving));
+        }
         for (name, start_may_come) in step.stop {
             self.policy.leave(&name);
-            self.tell(&name, super::leave_command(start_may_come));
+            self.tell_to_stop(&name, super::leave_command(start_may_come), ctx);
         }
         for name in step.kill {
             self.policy.leave(&name);
-            self.tell(&name, JobCommand::Kill);
+            self.tell_to_stop(&name, JobCommand::Kill, ctx);
         }
         let started: HashSet<JobName> = step.start.iter().map(|job| job.name.clone()).collect();
         let mut concerned: HashSet<JobName> = HashSet::new();
@@ -320,7 +327,7 @@ impl Supervisor {
             self.policy.add(job);
         }
         for job in &step.start {
-            self.start_job(job, self.surroundings(job), ctx);
+            self.start_job(job, self.surroundings(job), None, ctx);
             concerned.extend(super::source_of(job).cloned());
         }
         for name in step.discard.iter().filter(|name| !started.contains(*name)) {
@@ -346,10 +353,24 @@ impl Supervisor {
         }
     }
 
+    /// Says whom an order or a reload still waits for.
+    fn name_those_leaving(&self, names: &[JobName]) {
+        let late: Vec<String> =
+            names.iter().filter(|name| self.reloads.policy.is_leaving(name)).map(ToString::to_string).collect();
+        if !late.is_empty() && !self.is_ending() {
+            info!(self.log, "the stop waits for {}", late.join(", "));
+        }
+    }
+
     /// What has happened already counts for a job that starts late, if it stands.
-    fn tell_fact(&self, job: &JobSpec) {
+    pub(super) fn tell_fact(&self, job: &JobSpec) {
         let (StartRule::Once(event), Some(to)) = (&job.start, self.jobs.get(&job.name)) else { return };
-        let tell = TellFact { event: event.clone(), to: to.clone().recipient() };
+        let otherwise = to.clone().recipient();
+        let tell = TellFact { event: event.clone(), to: to.clone().recipient(), otherwise };
+        if let Some(why) = Waits::without_source(job, |name| self.find(name).is_some(), &self.spec) {
+            let needed = waits::needs(event.code);
+            self.perform_waits(vec![waits::Action::Lost { job: job.name.clone(), why, needed }]);
+        }
         match &event.source {
             Source::Job(source) if self.policy.is_away(source) => {
                 if self.is_fact_of_the_absent(source, event.code) {
@@ -377,7 +398,7 @@ impl Supervisor {
     }
 
     /// The jobs of this name in the config: one, unless several share it.
-    fn named(&self, name: &JobName) -> impl Iterator<Item = &JobSpec> {
+    pub(super) fn named(&self, name: &JobName) -> impl Iterator<Item = &JobSpec> {
         let first = self.find(name);
         let twins = first.is_some_and(|job| job.twin_of.is_some());
         let others =
@@ -386,7 +407,7 @@ impl Supervisor {
     }
 
     /// What stands of a job that was stopped by hand.
-    fn is_fact_of_the_absent(&self, source: &JobName, code: EventCode) -> bool {
+    pub(super) fn is_fact_of_the_absent(&self, source: &JobName, code: EventCode) -> bool {
         let last = self.policy.last_code(source);
         match code {
             EventCode::Stopped => true,
@@ -426,6 +447,7 @@ impl Supervisor {
         self.jobs.remove(name);
         self.checks.remove(name);
         self.interests.remove(name);
+        self.revivals.forget(name);
         let Some(core) = &self.core else { return };
         for owner in [Owner::Job(name.clone()), Owner::Check(name.clone())] {
             core.bus.do_send(BusCommand::Unsubscribe(owner.clone()));

@@ -56,7 +56,7 @@ impl Scene {
             ReaperCommand::SignalProcess { run, signal, .. } => format!("signal {signal} to process {}", run.0),
             other @ (ReaperCommand::SignalGroup { .. }
             | ReaperCommand::PutEnv(_)
-            | ReaperCommand::Disown(_)
+            | ReaperCommand::Disown { .. }
             | ReaperCommand::Forget(_)
             | ReaperCommand::Grant(_)
             | ReaperCommand::Closing
@@ -128,7 +128,8 @@ async fn an_interval_job_keeps_its_beat() {
         scene.pass(millis(4900)).await;
     }
     let completion = Completion { code: Some(0), by_itself: true, ..Completion::default() };
-    assert_eq!(scene.supervisor.take(), [JobFact::Completed(JobName::new("app"), completion)]);
+    let facts = [JobFact::Begun(JobName::new("app")), JobFact::Completed(JobName::new("app"), completion)];
+    assert_eq!(scene.supervisor.take(), facts);
     scene.pass(secs(60)).await;
     assert_eq!(scene.told(), Vec::<String>::new(), "nothing after completion");
 }
@@ -152,6 +153,7 @@ async fn a_failure_is_told_with_its_reason_before_the_job_is_over() {
     let mut scene = scene(&job("app"));
     scene.job.do_send(Event::STARTUP);
     scene.ended(1, Exit::Signal(9));
+    assert!(matches!(scene.supervisor.next(secs(5)).await, JobFact::Begun(_)));
     assert!(matches!(scene.supervisor.next(secs(5)).await, JobFact::Completed(_, Completion { code: Some(137), .. })));
     let all = ["{ExitFailed app}", "{Error app: signal: killed}", "{Stopping app}", "{Stopped app}"];
     let mut seen = Vec::new();

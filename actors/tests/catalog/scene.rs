@@ -45,7 +45,8 @@ impl Drop for Folder {
     }
 }
 
-fn openssl(folder: &Path, args: &str) {
+/// Runs openssl; its arguments have no spaces in them.
+pub fn openssl(folder: &Path, args: &str) {
     let ran =
         Command::new("openssl").args(args.split(' ')).current_dir(folder).output().expect("`openssl` on the PATH");
     assert!(ran.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&ran.stderr));
@@ -95,7 +96,8 @@ impl Scene {
 
     pub fn watch(&self, spec: &WatchSpec) -> Watching {
         let ((bus, events), (reaper, environment)) = (probe(), probe());
-        let neighbours = WatchNeighbours { reaper, bus, contacts: self.catalog.contacts.clone() };
+        let neighbours =
+            WatchNeighbours { reaper, bus, contacts: self.catalog.contacts.clone(), memory: (1, probe().0) };
         WatchActor::new(spec, self.source(spec), neighbours, &self.log, None).start();
         Watching { events, environment }
     }

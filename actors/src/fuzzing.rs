@@ -25,7 +25,7 @@ pub fn cut<'a>(pieces: impl Iterator<Item = &'a [u8]>, longest: usize) -> Vec<(V
 }
 
 pub fn is_object(line: &[u8]) -> bool {
-    output::object::inspect(line).is_some()
+    output::object::inspect(line, &output::loggers::Keys::default()).is_some()
 }
 
 pub fn dns_reply(message: &[u8]) {

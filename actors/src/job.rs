@@ -16,6 +16,7 @@ use crate::messages::{
     TellFact,
 };
 use crate::policy::job::{Action, Checked, Completion, JobPolicy, Report, State, Surroundings, Timer};
+use crate::policy::waits;
 use crate::random::Random;
 use crate::spec::{JobSpec, StartRule, Stdin};
 use crate::timers::{self, TimerElapsed, Timers};
@@ -456,8 +457,11 @@ impl Handler<TellFact> for JobActor {
     type Result = ();
 
     fn handle(&mut self, ask: TellFact, _ctx: &mut Self::Context) {
-        if self.policy.is_fact(ask.event.code) {
+        let code = ask.event.code;
+        if self.policy.is_fact(code) {
             ask.to.do_send(ask.event);
+        } else if let Some(why) = self.policy.never_comes(code, &self.configured_name).filter(|_| !self.is_twin) {
+            ask.otherwise.do_send(SourceLost { why, needed: waits::needs(code) });
         }
     }
 }

@@ -280,7 +280,7 @@ pub struct SourceLost {
     pub needed: bool,
 }
 
-/// Sends this event to a job that has just been started, if it is a fact that stands.
+/// Sends this event to a job that has just been started, if it is a fact that stands; or says why it will never be.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct TellFact {
@@ -288,6 +288,8 @@ pub struct TellFact {
     pub event: Event,
     /// Gets it.
     pub to: Recipient<Event>,
+    /// Is told if it can no longer happen.
+    pub otherwise: Recipient<SourceLost>,
 }
 
 /// Whether an event of this code is a fact that stands.
@@ -730,6 +732,8 @@ pub enum CatalogCommand {
     },
     /// The process enters maintenance, or leaves it.
     Maintenance(bool),
+    /// Look whether the files of TLS have changed, and say what was found.
+    LookAtTls,
     /// Take everything out, and say when it is gone.
     Finish(Recipient<CatalogFinished>),
     /// Do nothing more.

@@ -49,6 +49,12 @@ impl ProcessTable {
         self.0.iter().filter(|row| row.group == group && !row.is_zombie).map(|row| row.process).collect()
     }
 
+    /// Those of the living whose parent, or its parent and so on, is one of these and alive.
+    pub fn started_by(&self, these: &BTreeSet<Process>) -> BTreeSet<Process> {
+        let living = these.iter().filter(|process| self.0.iter().any(|row| row.process == **process && !row.is_zombie));
+        living.flat_map(|process| self.below(process.pid)).map(|row| row.process).collect()
+    }
+
     /// The living descendants of a process, itself excluded.
     pub fn below(&self, pid: i32) -> Vec<Row> {
         let mut children: HashMap<i32, Vec<&Row>> = HashMap::new();

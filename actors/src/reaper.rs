@@ -699,7 +699,9 @@ impl Reaper {
             reached.extend(in_between);
             (asked.at, reached)
         });
+        let helpers = asked.as_ref().and_then(|(_, reached)| Some(listing.table()?.started_by(reached)));
         left.policy = Remainder::new(asked, now);
+        left.policy.helped_by(helpers.unwrap_or_default());
         if running.killed {
             left.policy.killed(now);
         }
@@ -1071,7 +1073,9 @@ impl Handler<ReaperCommand> for Reaper {
                     reached.extend(processes::row(*pid).map(|row| row.process));
                     reached.extend(running.asked.iter().flat_map(|asked| asked.reached.iter().copied()));
                 }
-                let policy = Remainder::new(Some((since, reached)), now);
+                let helpers = ProcessTable::read().map(|table| table.started_by(&reached));
+                let mut policy = Remainder::new(Some((since, reached)), now);
+                policy.helped_by(helpers.unwrap_or_default());
                 let mut ending = Ending { done, policy };
                 let found = Left { group: everybody_below(), escapees: Vec::new() };
                 let actions = ending.policy.end(self.grace, &found, now);

@@ -320,6 +320,8 @@ pub struct OutputSpec {
     pub multiline: Option<LinePattern>,
     /// Lines that are JSON objects are put into the record as such.
     pub json: bool,
+    /// Under which keys of theirs level and time are looked for first.
+    pub json_keys: JsonKeys,
     /// How many lines are taken.
     pub rate_limit: Option<RateLimit>,
 }
@@ -333,9 +335,19 @@ impl Default for OutputSpec {
             fields: Vec::new(),
             multiline: None,
             json: false,
+            json_keys: JsonKeys::default(),
             rate_limit: None,
         }
     }
+}
+
+/// Names of keys of JSON objects, before those that most loggers use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JsonKeys {
+    /// Of the level.
+    pub level: Vec<String>,
+    /// Of the time.
+    pub time: Vec<String>,
 }
 
 type Matches = dyn Fn(&[u8]) -> bool + Send + Sync;
@@ -799,10 +811,18 @@ pub struct LoggingSpec {
     pub output: LogOutput,
     /// Of children's lines, no record holds more bytes; a longer line becomes several.
     pub max_line: usize,
+    /// Keys of JSON objects, of whatever job, after those of the job's own.
+    pub json_keys: JsonKeys,
 }
 
 impl Default for LoggingSpec {
     fn default() -> Self {
-        Self { level: LogLevel::Info, format: LogFormat::Default, output: LogOutput::Stdout, max_line: 64 * 1024 }
+        Self {
+            level: LogLevel::Info,
+            format: LogFormat::Default,
+            output: LogOutput::Stdout,
+            max_line: 64 * 1024,
+            json_keys: JsonKeys::default(),
+        }
     }
 }

@@ -40,7 +40,7 @@ use crate::output::Pump;
 use crate::policy::init::{self, InitPolicy};
 use crate::policy::job::{Completion, JobPolicy, Report, Surroundings, Watcher};
 use crate::policy::remainder::Grace;
-use crate::policy::shutdown::{Action, ShutdownPolicy};
+use crate::policy::shutdown::{Action, ShutdownPolicy, Why};
 use crate::policy::waits::{self, Waits};
 use crate::policy::watch::Instance;
 use crate::reaper::{self, Environment, Reaper};
@@ -537,6 +537,7 @@ impl Supervisor {
         for action in actions {
             match action {
                 Action::PublishShutdown => {
+                    self.say_why();
                     self.closing_since = Some(timers::now());
                     ctx.run_later(LATE, |supervisor, _| supervisor.name_the_late());
                     if let Some(core) = &self.core {
@@ -565,6 +566,23 @@ impl Supervisor {
         match action {
             init::Action::Begin(job) => self.begin(&job),
             init::Action::Open => self.open(ctx),
+        }
+    }
+
+    /// A signal has been told of when it came.
+    fn say_why(&self) {
+        // A plain init says nothing of its own.
+        if self.spec.signals.passed_on {
+            return;
+        }
+        match self.policy.why() {
+            Some(Why::MainEnded(job)) => info!(self.log, "everything stops: {}, the main job, has ended", job),
+            Some(Why::RequiredFailed(job)) => {
+                info!(self.log, "everything stops: {}, which is required, has failed", job)
+            }
+            Some(Why::NeverStarts(job)) => info!(self.log, "everything stops: {} can never start", job),
+            Some(Why::Complete) => debug!(self.log, "everything stops: all jobs are complete"),
+            Some(Why::Asked) | None => {}
         }
     }
 

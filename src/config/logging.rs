@@ -6,7 +6,9 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use containerpilot_actors::spec::{LinePattern, LogFormat, LogLevel, LogOutput, LoggingSpec, OutputSpec, RateLimit};
+use containerpilot_actors::spec::{
+    JsonKeys, LinePattern, LogFormat, LogLevel, LogOutput, LoggingSpec, OutputSpec, RateLimit,
+};
 use regex::bytes::RegexBuilder;
 
 use super::node::Value;
@@ -77,6 +79,7 @@ pub fn logging(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> LoggingS
             }
         }
     }
+    spec.json_keys = json_keys(&scope, raw.json_keys, reader);
     spec
 }
 
@@ -90,9 +93,13 @@ pub fn output(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> OutputSpe
     spec.fields = fields(&scope, raw.fields, reader);
     spec.multiline = multiline(&scope, raw.multiline, reader);
     spec.json = reader.boolean(&scope, raw.json).unwrap_or(false);
+    spec.json_keys = json_keys(&scope, raw.json_keys, reader);
     spec.rate_limit = rate_limit(&scope, raw.rate_limit, reader);
+    if raw.json_keys.node.is_some() && !spec.json && !spec.raw {
+        reader.warning(&scope, raw.json_keys, "means nothing without `json: true`");
+    }
     if spec.raw {
-        for other in [raw.format, raw.level, raw.fields, raw.multiline, raw.json, raw.rate_limit] {
+        for other in [raw.format, raw.level, raw.fields, raw.multiline, raw.json, raw.json_keys, raw.rate_limit] {
             if other.node.is_some() {
                 reader.warning(&scope, other, "means nothing beside `raw`, whose output never comes to the log");
             }
@@ -164,6 +171,19 @@ fn multiline(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<Lin
             None
         }
     }
+}
+
+/// Where level and time of JSON objects are: a name, or several in the order in which they are looked for.
+fn json_keys(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> JsonKeys {
+    let Some((scope, raw)) = reader.block::<raw_v3::JsonKeys<'_>>(scope, field) else { return JsonKeys::default() };
+    let mut names = |field| {
+        let names = reader.one_or_more(&scope, field);
+        if names.iter().any(String::is_empty) {
+            reader.problem(&scope, field, "has an empty name, each must be a key of the objects that a job writes");
+        }
+        names
+    };
+    JsonKeys { level: names(raw.level), time: names(raw.time) }
 }
 
 fn rate_limit(scope: &Scope, field: Field<'_>, reader: &mut Reader) -> Option<RateLimit> {

@@ -124,13 +124,19 @@ block! {
     /// `logging` of a job or of its health check.
     Output, "a job's `logging`";
     raw: "raw", format: "format", level: "level", fields: "fields", multiline: "multiline", json: "json",
-    rate_limit: "rateLimit",
+    json_keys: "jsonKeys", rate_limit: "rateLimit",
 }
 
 block! {
     /// `multiline` of a job's `logging`.
     Multiline, "`multiline`";
     start: "start",
+}
+
+block! {
+    /// `jsonKeys` of `logging`.
+    JsonKeys, "`jsonKeys`";
+    level: "level", time: "time",
 }
 
 block! {
@@ -182,6 +188,7 @@ block! {
     /// `logging` of the whole.
     Logging, "`logging`";
     level: "level", format: "format", output: "output", max_line: "maxLine",
+    json_keys: "jsonKeys",
 }
 
 block! {

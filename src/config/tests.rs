@@ -7,7 +7,7 @@ use std::time::Duration;
 use containerpilot_actors::addresses::InterfaceAddress;
 use containerpilot_actors::event::{Event, EventCode, JobName, SignalSource, Source as EventSource};
 use containerpilot_actors::spec::{
-    Budget, CatalogSpec, ConsulSpec, LogFormat, LogLevel, RateLimit, StartRule, TaggedAddress, Weights,
+    Budget, CatalogSpec, ConsulSpec, JsonKeys, LogFormat, LogLevel, RateLimit, StartRule, TaggedAddress, Weights,
 };
 #[cfg(feature = "etcd")]
 use containerpilot_actors::spec::{EtcdApi, EtcdEndpoint, EtcdLogin, EtcdSpec, TlsSpec};
@@ -136,13 +136,15 @@ fn backoff_fills_in_what_is_left_out() {
 #[test]
 fn logging_of_a_job_and_of_its_check_is_read() {
     let logging = "logging: { format: 'JSON', level: 'Warn', fields: { team: 'db', shard: 3, b: true }, json: true, \
-                   multiline: { start: '^\\\\d{4}-' }, rateLimit: { lines: 10, per: '2s' } }";
+                   jsonKeys: { level: ['s', 'sev'], time: 't' }, multiline: { start: '^\\\\d{4}-' }, rateLimit: { lines: 10, per: '2s' } }";
     let job = job(&format!("{logging}, health: {{ exec: 'true', interval: 1, ttl: 2, {logging} }}"));
     let spec = job.output;
     assert_eq!((spec.format, spec.level, spec.json, spec.raw), (Some(LogFormat::Json), LogLevel::Warn, true, false));
     let fields: Vec<(&str, &str)> = spec.fields.iter().map(|(name, value)| (&name[..], &value[..])).collect();
     assert_eq!(fields, [("b", "true"), ("shard", "3"), ("team", "db")]);
     assert_eq!(spec.rate_limit, Some(RateLimit { lines: 10, per: Duration::from_secs(2) }));
+    let keys = JsonKeys { level: vec!["s".into(), "sev".into()], time: vec!["t".into()] };
+    assert_eq!(spec.json_keys, keys);
     let start = spec.multiline.clone().unwrap();
     assert!(start.matches(b"2026-11-21 \xff") && !start.matches(b"  at main()"));
     assert_eq!(job.health.unwrap().output, spec, "a reload compares specs");
@@ -153,6 +155,9 @@ fn logging_of_a_job_and_of_its_check_is_read() {
         loaded("{ jobs: [ { name: 'a', exec: 'b', logging: { raw: true, json: true } } ] }").spec.warnings.len(),
         1
     );
+    assert_eq!(loaded("{ logging: { jsonKeys: { time: ['t'] } } }").spec.logging.json_keys.time, ["t"]);
+    let pointless = "{ jobs: [ { name: 'a', exec: 'b', logging: { jsonKeys: { level: 's' } } } ] }";
+    assert!(format!("{:?}", loaded(pointless).spec.warnings).contains("means nothing without `json: true`"));
     let warnings = loaded("{ logging: { output: 'sdtout' } }").spec.warnings;
     assert!(format!("{warnings:?}").contains("`sdtout` is a file, perhaps `stdout` was meant"), "{warnings:?}");
 }
@@ -178,6 +183,9 @@ fn mistakes_in_logging_are_told_with_their_place() {
         ("{ rateLimit: {} }", "job[app].logging.rateLimit.lines: is missing, it must be a number of lines"),
         ("{ rateLimit: { lines: 0 } }", "`0` is not a number of lines, at least 1"),
         ("{ rateLimit: { lines: 1, per: '0' } }", "job[app].logging.rateLimit.per"),
+        ("{ json: true, jsonKeys: { levels: ['s'] } }", "perhaps `level`"),
+        ("{ json: true, jsonKeys: { level: [''] } }", "job[app].logging.jsonKeys.level: has an empty name"),
+        ("{ json: true, jsonKeys: { time: [{}] } }", "job[app].logging.jsonKeys.time[0]: is an object, not a string"),
         ("{ json: 'maybe' }", "is not true or false"),
     ] {
         let told = refused_job(&format!("logging: {logging}"));

@@ -15,14 +15,14 @@ fn the_order_falls_out_of_the_events() {
 
 #[test]
 fn hooks_run_before_and_after_the_stop_of_a_job() {
-    let app = "trap \"echo closing; exit 0\" TERM; echo serving; while :; do sleep 100 & wait $!; done";
+    let app = "trap \"echo closing; exit 0\" TERM; echo serves; while :; do sleep 100 & wait $!; done";
     let mut pilot = Pilot::of_jobs(&format!(
         "{{ name: 'app', exec: ['sh', '-c', '{app}'] }},
          {{ name: 'pre', exec: 'echo draining', when: {{ source: 'app', once: 'stopping' }} }},
          {{ name: 'post', exec: 'echo archiving', when: {{ source: 'app', once: 'stopped' }} }}"
     ));
-    pilot.says("serving");
-    assert_eq!(said(&pilot.stop().1), ["serving", "draining", "closing", "archiving"]);
+    pilot.says("serves");
+    assert_eq!(said(&pilot.stop().1), ["serves", "draining", "closing", "archiving"]);
 }
 
 #[test]
@@ -56,9 +56,9 @@ fn a_jobs_environment_is_ours_with_its_own_changes() {
 fn a_healthy_job_starts_those_that_wait_for_it() {
     let mut pilot = Pilot::of_jobs(
         "{ name: 'db', exec: 'sleep 1000', health: { exec: 'true', interval: 1, ttl: 5 } },
-         { name: 'app', exec: 'echo serving', when: { source: 'db', once: 'healthy' } }",
+         { name: 'app', exec: 'echo serves', when: { source: 'db', once: 'healthy' } }",
     );
-    pilot.says("serving");
+    pilot.says("serves");
     assert_eq!(pilot.stop().0, Some(0));
 }
 

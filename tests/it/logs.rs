@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::http::{free_port, local, remote};
-use crate::pilot::{Pilot, folder, said};
+use crate::pilot::{Folder, Pilot, folder, said};
 
 /// A run to its end with JSON records.
 fn records(jobs: &str) -> Vec<Value> {
@@ -19,9 +19,16 @@ fn records(jobs: &str) -> Vec<Value> {
 }
 
 fn records_of(logging: &str, jobs: &str) -> Vec<Value> {
+    text_of(logging, jobs)
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect()
+}
+
+/// The same as it was written.
+fn text_of(logging: &str, jobs: &str) -> Vec<String> {
     let logging = format!("logging: {{ format: 'json', {logging} }}");
-    let lines = Pilot::of(&format!("{{ control: {{ socket: '@/socket' }}, {logging}, jobs: [ {jobs} ] }}")).end().1;
-    lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+    Pilot::of(&format!("{{ control: {{ socket: '@/socket' }}, {logging}, jobs: [ {jobs} ] }}")).end().1
 }
 
 /// The records of children's lines.
@@ -116,6 +123,62 @@ fn a_job_and_its_check_have_logging_of_their_own() {
 }
 
 #[test]
+fn errors_of_a_consul_agent_are_errors_at_their_time() {
+    let port = free_port();
+    let records = records_of(
+        "level: 'WARN'",
+        &format!(
+            "{{ name: 'a', logging: {{ json: true }}, exec: ['consul', 'agent', '-log-json', '-data-dir=@/data', '-bind=127.0.0.1', \
+             '-serf-lan-port={port}', '-http-port=-1', '-dns-port=-1', '-retry-join=127.0.0.1:1', '-retry-max=1', '-retry-interval=1ms'] }}"
+        ),
+    );
+    let records = of_jobs(&records);
+    assert!(records.iter().all(|record| record["level"] == record["data"]["@level"] || record["level"] == "warning"));
+    let failed = records
+        .iter()
+        .find(|record| record["data"]["@message"] == "Retry join failed")
+        .expect("the agent's last error");
+    assert_eq!((&failed["level"], &failed["time"]), (&"error".into(), &failed["data"]["@timestamp"]));
+}
+
+#[test]
+fn what_json_allows_stays_an_object_byte_for_byte() {
+    let long = "9".repeat(400);
+    let deep = format!("{}{}", "[".repeat(512), "]".repeat(512));
+    let objects = [
+        r#"{"level":"error","n":1e400,"id":12345678901234567890123}"#.to_owned(),
+        format!(r#"{{"level":"error","n":{long},"n":0}}"#),
+        format!(r#"{{"level":"error","n":{deep}}}"#),
+        r#"{"level":"error","cut":"\ud83d","pair":"\ud83d\ude00"}"#.to_owned(),
+        r#"{"level":"error","time":"2026-02-30T00:00:00Z"}"#.to_owned(),
+    ];
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("in"), objects.join("\n")).unwrap();
+    let log =
+        text_of("", &format!("{{ name: 'a', exec: ['cat', '{}/in'], logging: {{ json: true }} }}", folder.0.display()));
+    let records: Vec<&String> = log.iter().filter(|line| line.starts_with("{\"data\":")).collect();
+    assert_eq!(records.len(), objects.len(), "{log:?}");
+    for (record, object) in records.iter().zip(&objects) {
+        assert!(record.starts_with(&format!(r#"{{"data":{object},"job":"a","level":"error""#)), "{record}");
+    }
+    let record = records.last().unwrap().rsplit_once("\"time\":\"").unwrap();
+    assert!(!record.1.starts_with("2026-02-30"), "no day of the calendar: {record:?}");
+}
+
+#[test]
+fn keys_of_ones_own_are_looked_at_first() {
+    let records = records_of(
+        "level: 'WARN', jsonKeys: { level: 'sev', time: ['when', 'at'] }",
+        r#"{ name: 'a', logging: { json: true, jsonKeys: { level: ['rank'] } },
+             exec: ['printf', '{"rank":"error","sev":"info","at":1767225600}\\n{"sev":"warn","level":"info"}\\n{"level":"error+1"}'] }"#,
+    );
+    let records = of_jobs(&records);
+    let levels: Vec<_> = records.iter().map(|record| record["level"].as_str().unwrap()).collect();
+    assert_eq!(levels, ["error", "warning", "error"]);
+    assert_eq!(records[0]["time"], "2026-01-01T00:00:00.000000000Z");
+}
+
+#[test]
 fn lines_beyond_the_limit_are_counted() {
     let records = records("{ name: 'a', exec: 'seq 1000', logging: { rateLimit: { lines: 10, per: '1h' } } }");
     assert_eq!(messages(&records, "a").len(), 10);
@@ -160,12 +223,15 @@ fn a_reader_that_stops_stops_the_flood_but_nothing_else() {
 #[test]
 fn a_grandchild_that_holds_the_pipe_delays_no_exit_and_is_still_heard() {
     let script = "(trap : TERM; echo > @/ready; until [ -e @/go ]; do sleep 0.02; done; echo from below; echo > @/said;                     while :; do sleep 1000; done) & until [ -e @/ready ]; do sleep 0.02; done; echo begun";
-    let (status, lines) = Pilot::of_jobs(&format!(
+    let mut pilot = Pilot::of_jobs(&format!(
         "{{ name: 'a', exec: ['sh', '-c', '{script}'] }},
          {{ name: 'next', exec: ['sh', '-c', 'echo next; echo > @/go; until [ -e @/said ]; do sleep 0.02; done'],
             when: {{ source: 'a', once: 'exitSuccess' }} }}"
-    ))
-    .end();
+    ));
+    // 3.8: as long as it holds the pipe, we are up.
+    pilot.says("from below");
+    pilot.says(" next");
+    let (status, lines) = pilot.stop();
     assert_eq!(status, Some(0));
     // Two pipes have no order between them.
     let mut heard = said(&lines);

@@ -9,6 +9,7 @@ mod ends;
 mod faults;
 mod http;
 mod life;
+mod lifecycle;
 mod logs;
 mod migrate;
 mod output;

@@ -215,7 +215,6 @@ fn of_what_cannot_be_migrated_nothing_is_written() {
     for (config, says) in [
         ("{ jobs: [] }", "-config: this is a config of version 3 already"),
         ("{ tasks: [{}] }", "-config:1:11: tasks[0].frequency: is missing"),
-        ("{ stopTimeout: {{ .STOP }} }", "-template"),
     ] {
         let output = containerpilot(&["-migrate", "-config", config, "--", "true"]);
         let told = String::from_utf8(output.stderr).unwrap();

@@ -103,7 +103,7 @@ fn a_failing_and_recovering_job_is_seen_within_a_second() {
                restarts: 'unlimited', when: {{ source: 'db', once: 'healthy' }} }},
             {{ name: 'raw', exec: 'sleep 1000', logging: {{ raw: true }} }} ] }}"
     ));
-    pilot.says("serving");
+    pilot.says("telemetry: serving");
     let browser = Browser::start();
     browser.open(&format!("http://127.0.0.1:{port}/"));
     let second = Duration::from_secs(1);
@@ -161,7 +161,7 @@ fn the_page_is_for_those_who_ask_for_html_and_can_be_turned_off() {
     };
     let html = "Accept: text/html\r\n";
     let mut pilot = Pilot::of(&config(true));
-    pilot.says("serving");
+    pilot.says("telemetry: serving");
     assert_eq!(remote(port, "GET", "/", html, "").0, 200);
     assert_eq!(remote(port, "GET", "/", "", "").0, 404);
     assert_eq!(remote(port, "POST", "/", html, "").0, 405);
@@ -172,7 +172,7 @@ fn the_page_is_for_those_who_ask_for_html_and_can_be_turned_off() {
     assert_eq!(remote(port, "POST", "/v3/jobs/a/stop", "", "").0, 404);
     assert_eq!(pilot.stop().0, Some(0));
     let mut pilot = Pilot::of(&config(false));
-    pilot.says("serving");
+    pilot.says("telemetry: serving");
     for path in ["/", "/page/status", "/page/events", "/page/logs/a"] {
         assert_eq!(remote(port, "GET", path, html, "").0, 404, "{path}");
     }

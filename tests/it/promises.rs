@@ -148,18 +148,18 @@ fn a_coprocess_is_restarted_as_often_as_it_may_and_its_end_is_not_ours() {
 #[test]
 fn coprocesses_end_with_the_application() {
     let side = |name: &str, trap: &str| {
-        let script = format!("{trap}; echo {name} $$; while :; do sleep 0.02; done");
+        let script = format!("{trap}; printf '{name}%s%s\\\\n' ' is ' $$; while :; do sleep 0.02; done");
         format!("{{ command: ['sh', '-c', \"{script}\"], restarts: 'unlimited' }}")
     };
     let sides = [side("obeys", "trap 'echo obeyed; exit 0' TERM"), side("ignores", "trap : TERM")].join(", ");
     let config = format!("{{ stopTimeout: 1, coprocesses: [ {sides} ] }}");
     let mut pilot = Pilot::of_command(&config, &["sh", "-c", &format!("{UNTIL_GO}; exit 7")]);
-    let pids = [" obeys ", " ignores "].map(|words| number(&pilot.says(words)));
+    let pids = [" obeys is ", " ignores is "].map(|words| number(&pilot.says(words)));
     write(&pilot, "go");
     pilot.says("obeyed");
     let (status, lines) = pilot.end();
     assert_eq!((status, pids.map(state)), (Some(7), [None; 2]));
-    assert_eq!(lines.iter().filter(|line| line.contains(" obeys ")).count(), 1, "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.contains(" obeys is ")).count(), 1, "{lines:?}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn pilot(port: u16, telemetry: &str) -> Pilot {
             telemetry: {{ port: {port}, interfaces: ['static:127.0.0.1'], {telemetry} }},
             jobs: [ {{ name: 'app', exec: ['sh', '-c', 'while :; do echo tick; sleep 0.1; done'] }} ] }}"
     ));
-    pilot.says("serving");
+    pilot.says("telemetry: serving");
     pilot.says("tick");
     until(|| listens(&pilot.folder.join("socket")));
     pilot

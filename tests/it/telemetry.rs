@@ -33,7 +33,7 @@ fn pilot(port: u16) -> Pilot {
                     {{ name: 'fails', exec: 'false', restarts: 2 }} ] }}",
         metrics.join(", ")
     ));
-    pilot.says("serving");
+    pilot.says("telemetry: serving");
     pilot
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use slog::{Logger, debug, info, o, warn};
 
+use super::client::Found;
 use super::{Beginning, Outcome, Registry, RequestError};
 use crate::event::JobName;
 use crate::guard::PanicGuard;
@@ -275,6 +276,14 @@ impl<R: Registry> Handler<CatalogCommand> for CatalogAgent<R> {
             CatalogCommand::Maintenance(on) => {
                 self.maintenance = on;
                 self.ask_all(ctx, |policy| policy.maintenance(on));
+            }
+            CatalogCommand::LookAtTls => {
+                let looking = fut::wrap_future(self.registry.look_at_tls());
+                ctx.spawn(looking.map(|found, actor: &mut Self, _| match found {
+                    Some(Found::Unchanged) => info!(actor.log, "the TLS files have not changed"),
+                    // Told by those who found it.
+                    Some(Found::Changed | Found::Unusable(_)) | None => {}
+                }));
             }
             CatalogCommand::Abandon => ctx.stop(),
             CatalogCommand::Finish(done) => {

@@ -16,6 +16,7 @@ use slog::Logger;
 
 pub use agent::CatalogAgent;
 
+use crate::catalog::client::Found;
 use crate::consul_agent::{self, ConsulAgent, ConsulClient};
 #[cfg(feature = "etcd")]
 use crate::etcd_agent::{self, EtcdAgent, EtcdClient};
@@ -104,6 +105,11 @@ pub trait Registry: Clone + Unpin + 'static {
         request: Request,
     ) -> impl Future<Output = Outcome<Self::Memory>> + 'static;
 
+    /// Looks whether the files of TLS have changed; none if there are none.
+    fn look_at_tls(&self) -> impl Future<Output = Option<Found>> + 'static {
+        std::future::ready(None)
+    }
+
     /// Takes leave, when nothing is registered any more; nothing is asked after it. It has a deadline of its own.
     fn close(&self) -> impl Future<Output = ()> + 'static {
         std::future::ready(())
@@ -164,17 +170,18 @@ impl Catalog {
     pub fn start(spec: &CatalogSpec, beginning: Beginning<'_>) -> Result<Self, String> {
         match spec {
             CatalogSpec::Consul(consul) => {
-                let client = ConsulClient::new(consul).map_err(|cause| cause.to_string())?;
+                let client = ConsulClient::new(consul, beginning.log).map_err(|cause| cause.to_string())?;
+                let log = beginning.log.clone();
                 let agent = ConsulAgent::new(client.clone(), beginning).start();
-                Ok(Self::new(&agent, move |watch| Box::new(consul_agent::Watching::new(client.clone(), watch))))
+                Ok(Self::new(&agent, move |watch| Box::new(consul_agent::Watching::new(client.clone(), watch, &log))))
             }
             #[cfg(feature = "etcd")]
             CatalogSpec::Etcd(etcd) => {
-                let client = EtcdClient::new(etcd).map_err(|cause| cause.to_string())?;
+                let client = EtcdClient::new(etcd, beginning.log).map_err(|cause| cause.to_string())?;
                 let log = beginning.log.clone();
                 if etcd.warns_of_api2 {
                     let old = EtcdSpec { api: EtcdApi::Two, ..etcd.clone() };
-                    let old = EtcdClient::new(&old).map_err(|cause| cause.to_string())?;
+                    let old = EtcdClient::new(&old, &log).map_err(|cause| cause.to_string())?;
                     actix::spawn(etcd_agent::warn_of_api2(old, client.life(), log.clone()));
                 }
                 let agent = EtcdAgent::new(client.clone(), beginning).start();

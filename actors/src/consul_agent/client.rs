@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use awc::http::header::{HeaderName, HeaderValue};
 use awc::http::{Method, StatusCode};
+use slog::Logger;
 
 use super::wire::{InstanceReader, InstancesError};
 use crate::catalog::RequestError;
 use crate::catalog::client::{
-    ClientError, HttpClient, Question, Reply, Response, client_config, next_piece, read, secret,
+    ClientError, Found, HttpClient, Question, Reply, Response, TlsFiles, next_piece, read, secret,
 };
 use crate::policy::watch::Answer;
 use crate::runtime::blocking::Lane;
@@ -30,6 +31,15 @@ const TOKEN: Duration = Duration::from_secs(1);
 /// Reads the files of tokens, of which there is one.
 static READERS: LazyLock<Lane> = LazyLock::new(|| Lane::new(2));
 
+/// What a health query found.
+#[derive(Debug)]
+pub struct Instances {
+    /// For the policy.
+    pub answer: Answer,
+    /// Whether the token was not allowed to see everything.
+    pub filtered: bool,
+}
+
 struct Credentials {
     token: RefCell<Option<HeaderValue>>,
     file: Option<PathBuf>,
@@ -39,6 +49,7 @@ struct Credentials {
 #[derive(Clone)]
 pub struct ConsulClient {
     http: HttpClient,
+    tls: Option<Rc<TlsFiles>>,
     credentials: Rc<Credentials>,
 }
 
@@ -50,9 +61,9 @@ impl fmt::Debug for ConsulClient {
 
 impl ConsulClient {
     /// Reads the files that the spec names; nothing is sent yet.
-    pub fn new(spec: &ConsulSpec) -> Result<Self, ClientError> {
-        let tls = if spec.https { Some((&spec.tls, client_config(&spec.tls)?)) } else { None };
-        let http = HttpClient::new(&spec.address, tls)?;
+    pub fn new(spec: &ConsulSpec, log: &Logger) -> Result<Self, ClientError> {
+        let tls = if spec.https { Some(Rc::new(TlsFiles::open(&spec.tls, log)?)) } else { None };
+        let http = HttpClient::new(&spec.address, tls.clone())?;
         let token_file = spec.token_file.clone().filter(|_| spec.token.is_none());
         let token = match (&spec.token, &token_file) {
             (Some(token), _) => Some(secret(token)?),
@@ -62,7 +73,12 @@ impl ConsulClient {
             }
             (None, None) => None,
         };
-        Ok(Self { http, credentials: Rc::new(Credentials { token: RefCell::new(token), file: token_file }) })
+        Ok(Self { http, tls, credentials: Rc::new(Credentials { token: RefCell::new(token), file: token_file }) })
+    }
+
+    /// Looks at the files of TLS, if it is used.
+    pub async fn look_at_tls(self) -> Option<Found> {
+        Some(self.tls.as_ref()?.look().await)
     }
 
     /// Sends a request and reads a short answer, and Consul's hash of it if there is one. What an agent does not
@@ -76,30 +92,29 @@ impl ConsulClient {
     ) -> Result<(Reply, Option<String>), RequestError> {
         let asking = async {
             let response = self.send(method, path, body).await?;
-            let hash = response.headers().get("x-consul-contenthash").and_then(|hash| hash.to_str().ok());
-            let hash = hash.map(str::to_owned);
+            let hash = header(&response, "x-consul-contenthash").map(str::to_owned);
             Ok((read(response, SHORT).await?, hash))
         };
-        tokio::time::timeout(within, asking).await.unwrap_or(Err(RequestError::Silent(within)))
+        in_time(within, asking).await
     }
 
-    /// Asks for the instances of a service, and waits for the answer as long as a blocking query may take.
-    pub async fn instances(&self, path: &str, within: Duration) -> Result<Answer, RequestError> {
+    /// Asks for the instances of a service.
+    pub async fn instances(&self, path: &str, within: Duration) -> Result<Instances, RequestError> {
+        in_time(within, async { instances(self.send(Method::GET, path, b"").await?).await }).await
+    }
+
+    /// The same with an index, on the connection of the answer that the index is from. None if there is no such connection any more, or no
+    /// answer on it: what the index means to another server is unknown.
+    pub async fn news(&self, path: &str, within: Duration) -> Result<Option<Instances>, RequestError> {
         let asking = async {
-            let mut response = self.send(Method::GET, path, b"").await?;
-            if response.status() != StatusCode::OK {
-                let status = response.status().as_u16();
-                let body = next_piece(&mut response).await?.map(|piece| piece.to_vec()).unwrap_or_default();
-                return Err(Reply { status, body }.refusal());
+            let question = Question { method: Method::GET, path, headers: self.token(), kind: "", body: b"" };
+            match self.http.send_on(&question).await? {
+                Some(response) if response.status() == StatusCode::FORBIDDEN && self.renew_token().await => Ok(None),
+                Some(response) => instances(response).await.map(Some),
+                None => Ok(None),
             }
-            let index = response.headers().get("x-consul-index").and_then(|index| index.to_str().ok()?.parse().ok());
-            let mut reader = InstanceReader::new();
-            while let Some(piece) = next_piece(&mut response).await? {
-                reader.feed(&piece).map_err(senseless)?;
-            }
-            Ok(Answer { index, instances: reader.finish().map_err(senseless)? })
         };
-        tokio::time::timeout(within, asking).await.unwrap_or(Err(RequestError::Silent(within)))
+        in_time(within, asking).await
     }
 
     /// Sends, and sends again once if the token has been refused and there is a newer one.
@@ -129,6 +144,39 @@ impl ConsulClient {
         *token = Some(new);
         renewed
     }
+}
+
+async fn in_time<T>(
+    within: Duration,
+    asking: impl Future<Output = Result<T, RequestError>>,
+) -> Result<T, RequestError> {
+    tokio::time::timeout(within, asking).await.unwrap_or(Err(RequestError::Silent(within)))
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+/// Reads the answer to a health query.
+async fn instances(mut response: Response) -> Result<Instances, RequestError> {
+    if response.status() != StatusCode::OK {
+        let status = response.status().as_u16();
+        let body = next_piece(&mut response).await?.map(|piece| piece.to_vec()).unwrap_or_default();
+        return Err(Reply { status, body }.refusal());
+    }
+    let index = header(&response, "x-consul-index").and_then(|index| index.parse().ok());
+    let knows_leader = header(&response, "x-consul-knownleader") != Some("false");
+    let filtered = header(&response, "x-consul-results-filtered-by-acls") == Some("true");
+    let mut reader = InstanceReader::new();
+    while let Some(piece) = next_piece(&mut response).await? {
+        reader.feed(&piece).map_err(senseless)?;
+    }
+    let instances = reader.finish().map_err(senseless)?;
+    if instances.is_empty() && !knows_leader {
+        // A server that has just started, or lost the others, has nothing yet.
+        return Err(RequestError::Broken("nothing, of a server that knows no leader".to_owned()));
+    }
+    Ok(Instances { answer: Answer { index, instances }, filtered })
 }
 
 fn senseless(cause: InstancesError) -> RequestError {

@@ -5,13 +5,20 @@
 mod client;
 pub(crate) mod wire;
 
+use std::cell::Cell;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::rc::Rc;
 use std::time::Duration;
 
+use actix::clock::Instant;
 use awc::http::Method;
 use futures_core::future::LocalBoxFuture;
+use slog::{Logger, o, warn};
 
 pub use client::ConsulClient;
+use client::Instances;
 
+use crate::catalog::client::Found;
 pub use crate::catalog::client::{ClientError, TlsError};
 use crate::catalog::{CatalogAgent, InstanceSource, Outcome, Registry, RequestError, patience};
 use crate::http::percent_encode;
@@ -21,6 +28,8 @@ use crate::spec::{ServiceSpec, WatchSpec};
 
 /// How long Consul keeps a question if it has no news.
 const WAIT: Duration = Duration::from_secs(60);
+/// An answer without news that comes sooner is early: Consul waits no less than it is asked to.
+const EARLY: Duration = Duration::from_secs(59);
 /// How long the answer may take: Consul spreads the ends of its waits by a sixteenth.
 const PATIENCE: Duration = Duration::from_millis(60_000 + 60_000 / 16 + 5_000);
 
@@ -39,6 +48,10 @@ impl Registry for ConsulClient {
         request: Request,
     ) -> impl Future<Output = Outcome<String>> + 'static {
         make(self.clone(), spec, good_hash, request)
+    }
+
+    fn look_at_tls(&self) -> impl Future<Output = Option<Found>> + 'static {
+        self.clone().look_at_tls()
     }
 }
 
@@ -93,28 +106,71 @@ fn says_unknown(text: &str) -> bool {
 }
 
 /// Where a watch looks: a query that Consul answers when something is new.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Watching {
     client: ConsulClient,
     /// Path and query of what is asked, without index.
-    path: String,
+    path: Rc<str>,
+    /// Whether it has been told that the token does not see everything.
+    warned: Rc<Cell<bool>>,
+    /// A hash of the instances of the last answer.
+    seen: Rc<Cell<u64>>,
+    log: Logger,
 }
 
 impl Watching {
     /// Nothing is asked yet.
-    pub fn new(client: ConsulClient, spec: &WatchSpec) -> Self {
-        Self { client, path: path(spec) }
+    pub fn new(client: ConsulClient, spec: &WatchSpec, log: &Logger) -> Self {
+        let log = log.new(o!("watch" => spec.name.to_string()));
+        Self { client, path: path(spec).into(), warned: Rc::default(), seen: Rc::default(), log }
+    }
+
+    /// What there is now.
+    async fn look(&self) -> Result<watch::Answer, RequestError> {
+        let found = self.client.instances(&self.path, PATIENCE).await?;
+        Ok(self.saw(found))
+    }
+
+    /// Waits for news. The index counts only where it is from: a snapshot may have been restored, the agent may have begun anew, or a
+    /// balancer may have sent us to another cluster. Then the wait for an index that has never been could last for its whole time.
+    async fn wait(&self, index: u64) -> Result<watch::Answer, RequestError> {
+        let path = format!("{}&index={index}&wait={}s", self.path, WAIT.as_secs());
+        let (before, began) = (self.seen.get(), Instant::now());
+        if let Some(found) = self.client.news(&path, PATIENCE).await? {
+            let answer = self.saw(found);
+            // Without news an early answer proves nothing.
+            let is_early = (watch::BLOCKS..EARLY).contains(&began.elapsed());
+            return if is_early && answer.index == Some(index) { self.look().await } else { Ok(answer) };
+        }
+        let answer = self.look().await?;
+        if answer.index != Some(index) || self.seen.get() != before {
+            return Ok(answer);
+        }
+        // It is as it was. Where no connection is kept, each wait begins like this.
+        let found = self.client.instances(&path, PATIENCE).await?;
+        Ok(self.saw(found))
+    }
+
+    fn saw(&self, found: Instances) -> watch::Answer {
+        if found.filtered && !self.warned.replace(true) {
+            warn!(self.log, "the token is not allowed to see all instances, so that some may be missing");
+        }
+        let mut hasher = DefaultHasher::new();
+        found.answer.instances.hash(&mut hasher);
+        self.seen.set(hasher.finish());
+        found.answer
     }
 }
 
 impl InstanceSource for Watching {
     fn ask(&mut self, index: Option<u64>) -> LocalBoxFuture<'static, Result<watch::Answer, RequestError>> {
-        let path = match index {
-            Some(index) => format!("{}&index={index}&wait={}s", self.path, WAIT.as_secs()),
-            None => self.path.clone(),
-        };
-        let client = self.client.clone();
-        Box::pin(async move { client.instances(&path, PATIENCE).await })
+        let watching = self.clone();
+        Box::pin(async move {
+            match index {
+                Some(index) => watching.wait(index).await,
+                None => watching.look().await,
+            }
+        })
     }
 }
 

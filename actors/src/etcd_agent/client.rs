@@ -12,11 +12,12 @@ use std::time::Duration;
 use actix::clock::Instant;
 use awc::http::Method;
 use awc::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use slog::Logger;
 use tokio::sync::Semaphore;
 
 use super::wire;
 use crate::catalog::RequestError;
-use crate::catalog::client::{ClientError, HttpClient, Question, Reply, client_config, next_piece, read, secret};
+use crate::catalog::client::{ClientError, Found, HttpClient, Question, Reply, TlsFiles, next_piece, read, secret};
 use crate::spec::{EtcdApi, EtcdLogin, EtcdSpec, ServiceSpec};
 
 /// More of one answer is not read.
@@ -36,6 +37,7 @@ enum Pass {
 
 struct Shared {
     endpoints: Vec<(String, HttpClient)>,
+    tls: Option<Rc<TlsFiles>>,
     /// Which of them answered last.
     current: Cell<usize>,
     login: Option<EtcdLogin>,
@@ -77,12 +79,12 @@ impl fmt::Debug for EtcdClient {
 
 impl EtcdClient {
     /// Reads the files that the spec names; nothing is sent yet.
-    pub fn new(spec: &EtcdSpec) -> Result<Self, ClientError> {
+    pub fn new(spec: &EtcdSpec, log: &Logger) -> Result<Self, ClientError> {
         let encrypted = spec.endpoints.iter().any(|endpoint| endpoint.https);
-        let config = if encrypted { Some(client_config(&spec.tls)?) } else { None };
+        let files = if encrypted { Some(Rc::new(TlsFiles::open(&spec.tls, log)?)) } else { None };
         let mut endpoints = Vec::new();
         for endpoint in &spec.endpoints {
-            let tls = config.clone().filter(|_| endpoint.https).map(|config| (&spec.tls, config));
+            let tls = files.clone().filter(|_| endpoint.https);
             endpoints.push((endpoint.address.clone(), HttpClient::new(&endpoint.address, tls)?));
         }
         let pass = match (&spec.login, spec.api) {
@@ -92,6 +94,7 @@ impl EtcdClient {
         };
         Ok(Self(Rc::new(Shared {
             endpoints,
+            tls: files,
             current: Cell::new(0),
             login: spec.login.clone(),
             pass: RefCell::new(pass),
@@ -100,6 +103,11 @@ impl EtcdClient {
             prefix: spec.prefix.clone(),
             api: spec.api,
         })))
+    }
+
+    /// Looks at the files of TLS, if it is used.
+    pub async fn look_at_tls(self) -> Option<Found> {
+        Some(self.0.tls.as_ref()?.look().await)
     }
 
     /// Which API is spoken.

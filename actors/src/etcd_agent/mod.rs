@@ -18,6 +18,7 @@ use slog::{Logger, debug, o, warn};
 
 pub use client::{EtcdClient, Life};
 
+use crate::catalog::client::Found;
 use crate::catalog::{CatalogAgent, InstanceSource, Outcome, Registry, RequestError, patience};
 use crate::policy::service::{Answer, Request, Status};
 use crate::policy::watch;
@@ -55,6 +56,10 @@ impl Registry for EtcdClient {
                 Err(error) => Outcome::failed(error, None),
             }
         }
+    }
+
+    fn look_at_tls(&self) -> impl Future<Output = Option<Found>> + 'static {
+        self.clone().look_at_tls()
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::escape::{encode_json_string, encode_text_value, encode_utf8, escape_json};
 use super::lines::Part;
-use super::object::Time;
+use super::loggers::Time;
 use crate::event::Owner;
 use crate::spec::{LogFormat, LogLevel};
 
@@ -172,7 +172,7 @@ impl Encoder {
         let mut stamp = std::mem::take(&mut self.told_stamp);
         stamp.clear();
         match time {
-            Some(Time::Text(text)) => stamp.push_str(text),
+            Some(Time::Text(moment)) => moment.append(&mut stamp),
             Some(Time::At(at)) => {
                 self.told.set(at);
                 self.told.nanos(&mut stamp);
@@ -451,6 +451,7 @@ pub fn last_words(text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::loggers;
     use super::*;
     use crate::event::JobName;
 
@@ -524,11 +525,12 @@ mod tests {
                 Look { owner: &owner, pid: 7, stream: Stream::Stderr, format, level: LogLevel::Info, fields: &[] };
             let (mut encoder, mut out) = (Encoder::default(), Vec::new());
             encoder.begin(&look, None);
-            encoder.object(&mut out, &look, b"{\"a\":\n1}", LogLevel::Warn, Some(Time::Text("T")));
+            let time = loggers::time(&loggers::Value::Text(b"2026-11-21T13:20:00+0100"));
+            encoder.object(&mut out, &look, b"{\"a\":\n1}", LogLevel::Warn, time);
             String::from_utf8(out).unwrap()
         };
-        let json = "{\"data\":{\"a\": 1},\"check\":\"check.app\",\"level\":\"warning\",\"pid\":7,\"stream\":\"stderr\",\"time\":\"T\"}\n";
+        let json = "{\"data\":{\"a\": 1},\"check\":\"check.app\",\"level\":\"warning\",\"pid\":7,\"stream\":\"stderr\",\"time\":\"2026-11-21T13:20:00+01:00\"}\n";
         assert_eq!(object(LogFormat::Json), json);
-        assert_eq!(object(LogFormat::Default), "T 7 {\"a\":\n1}\n");
+        assert_eq!(object(LogFormat::Default), "2026-11-21T13:20:00+01:00 7 {\"a\":\n1}\n");
     }
 }

@@ -7,6 +7,7 @@ mod encode;
 mod escape;
 mod follow;
 pub(crate) mod lines;
+pub(crate) mod loggers;
 pub(crate) mod object;
 mod pump;
 mod records;

@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use super::Counts;
 use super::encode::{Encoder, Look, Stream};
 use super::lines::{Cutter, Gathered, Limit, Part};
+use super::loggers::Keys;
 use super::object;
 use super::tail::{Origin, Tail};
 use crate::event::{Owner, RunId};
-use crate::spec::{LogFormat, LogLevel, LoggingSpec, OutputSpec, RateLimit};
+use crate::spec::{JsonKeys, LogFormat, LogLevel, LoggingSpec, OutputSpec, RateLimit};
 
 /// So much is gathered before it is written.
 pub const BATCH: usize = 128 * 1024;
@@ -135,6 +136,7 @@ pub struct Recorder {
     pub format: LogFormat,
     least: LogLevel,
     limit: Limit,
+    json_keys: JsonKeys,
     /// When something has to be done even if nobody says anything.
     wake: Option<Instant>,
 }
@@ -147,6 +149,7 @@ impl Recorder {
             format: spec.format,
             least: spec.level,
             limit: Limit::new(spec.max_line),
+            json_keys: spec.json_keys.clone(),
             wake: None,
         }
     }
@@ -156,6 +159,7 @@ impl Recorder {
         self.format = spec.format;
         self.least = spec.level;
         self.limit.longest = spec.max_line;
+        self.json_keys.clone_from(&spec.json_keys);
     }
 
     /// Takes the next piece of a stream. A batch that is full goes at once: the records of a piece may be a hundred times as
@@ -267,6 +271,7 @@ impl Recorder {
         let Flow { who, cutter, shape: Some(shape) } = flow else { return };
         let look = look(who, self.format);
         let (encoder, out, limit, least) = (&mut self.encoder, &mut self.out, &self.limit, self.least);
+        let keys = Keys { own: &who.output.json_keys, common: &self.json_keys };
         let Account { counts, limiter, .. } = account;
         let Shape { record, begun, silent, drops } = shape.as_mut();
         let mut dropped = 0;
@@ -278,7 +283,7 @@ impl Recorder {
             if *drops {
                 return;
             }
-            let said = if who.output.json && part.is_none() { object::inspect(text) } else { None };
+            let said = if who.output.json && part.is_none() { object::inspect(text, &keys) } else { None };
             match said {
                 None if look.level >= least => encoder.line(out, text, part),
                 None => {}

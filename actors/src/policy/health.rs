@@ -129,7 +129,8 @@ impl CheckPolicy {
     pub fn elapsed(&mut self, timer: Timer, now: Instant) -> Vec<Action> {
         match timer {
             Timer::Beat => self.beat(now),
-            Timer::Run(run) if self.running == Some(run) => {
+            // One that outlives its job is killed in silence, by the deadline of its TERM.
+            Timer::Run(run) if self.running == Some(run) && self.phase != Phase::Over => {
                 self.timed_out = Some(run);
                 vec![Action::TimedOut(run)]
             }

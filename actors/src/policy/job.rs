@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::{Event, EventCode, JobName, RunEnd, RunId, Source};
 use crate::policy::restart::RestartPolicy;
+use crate::policy::waits;
 use crate::spec::{JobSpec, StartRule};
 
 /// How long a killed process may take to be gone before we stop waiting for it: one in an uninterruptible sleep may never be.
@@ -785,6 +786,24 @@ impl JobPolicy {
     /// What it waits for may happen again.
     pub fn source_back(&mut self) {
         self.prospect = Prospect::Open;
+    }
+
+    /// Why no event of this code will come of this job any more, if so.
+    pub fn never_comes(&self, code: EventCode, name: &JobName) -> Option<String> {
+        match self.phase {
+            Phase::Stopped if !self.told => Some(waits::ended(name, self.last_code, self.gave_up)),
+            Phase::Waiting if self.prospect == Prospect::Blocked && waits::needs(code) => {
+                Some(format!("{name} can no longer start"))
+            }
+            Phase::Waiting
+            | Phase::Running(_)
+            | Phase::Pausing(_)
+            | Phase::Idle
+            | Phase::Stopping(_)
+            | Phase::Ending(_)
+            | Phase::Clearing
+            | Phase::Stopped => None,
+        }
     }
 
     /// Whether an event of this job is a fact that stands: it happened last, and nothing has changed since.

@@ -4,8 +4,9 @@
 //! descendants of the leader in other groups, remembered from the moment of the stop's TERM; they matter only in a stop.
 //!
 //! - `Kept`: the leader has ended, and its remainder may go on. Entered at the leader's end, left by `end`, or when nothing is left.
-//! - `Ending`: every process of the group has had its one TERM, and has until `kill_at`. Entered by `end`, left when the
-//!   group is empty, or by a KILL at `kill_at`.
+//! - `Ending`: the processes of the group have had their one TERM, and have until `kill_at`. Those that one of them has started since,
+//!   a helper of its clean end, have theirs when they are alone. Entered by `end`, left when the group is empty, or by a KILL at
+//!   `kill_at`.
 //! - `EndingEscapees`: the group is empty, the escapees have had their TERM, and have until `kill_at`.
 //! - `Killed`: the KILL is out, and is repeated at each look, because a process may fork while it is killed. Whatever is left at
 //!   `give_up_at` (in an uninterruptible sleep, or another user's) counts as gone.
@@ -89,6 +90,8 @@ pub struct Remainder {
     leader_ended_at: Instant,
     /// Those that have had a TERM in this stop.
     reached: BTreeSet<Process>,
+    /// Those that a process which has had its TERM, and lives, has started since: they may be what its clean end needs.
+    helpers: BTreeSet<Process>,
     escapees_asked: bool,
     /// Those that have survived their KILL.
     given_up: BTreeSet<Process>,
@@ -104,9 +107,15 @@ impl Remainder {
             asked_at,
             leader_ended_at: now,
             reached,
+            helpers: BTreeSet::new(),
             escapees_asked: false,
             given_up: BTreeSet::new(),
         }
+    }
+
+    /// These were started by processes that the stop's TERM has reached, and that still live: they are asked when they are alone.
+    pub fn helped_by(&mut self, helpers: BTreeSet<Process>) {
+        self.helpers = helpers;
     }
 
     /// Whether it has a deadline, so that it has to be looked at until it is gone.
@@ -135,7 +144,9 @@ impl Remainder {
             Phase::Kept if left.is_empty() => self.gone(),
             Phase::Kept => {
                 self.phase = Phase::Ending { kill_at };
-                let mut actions = self.terminate(&left.group);
+                let asked: Vec<Process> =
+                    left.group.iter().copied().filter(|process| !self.helpers.contains(process)).collect();
+                let mut actions = self.terminate(&asked);
                 actions.extend(self.looked(left, now));
                 actions
             }

@@ -32,6 +32,21 @@ pub enum Action {
     Finish(u8),
 }
 
+/// Why everything ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It was asked for.
+    Asked,
+    /// The main job has ended.
+    MainEnded(JobName),
+    /// A job that is required has failed.
+    RequiredFailed(JobName),
+    /// A job that everything is for can never start, or gave up.
+    NeverStarts(JobName),
+    /// All jobs are complete.
+    Complete,
+}
+
 #[derive(Debug)]
 struct Tracked {
     /// The one event that starts it.
@@ -85,6 +100,7 @@ pub struct ShutdownPolicy {
     first_failure: Option<u8>,
     /// The status if the job that everything is for could never start.
     blocked_code: Option<u8>,
+    why: Option<Why>,
 }
 
 impl ShutdownPolicy {
@@ -101,6 +117,7 @@ impl ShutdownPolicy {
             main_code: None,
             first_failure: None,
             blocked_code: None,
+            why: None,
         };
         for job in jobs {
             policy.add(job);
@@ -176,7 +193,7 @@ impl ShutdownPolicy {
         // A config without jobs stays up.
         self.had_jobs = !self.jobs.is_empty();
         match self.phase {
-            Phase::Up if self.only_waits_for_the_end() => self.close(false),
+            Phase::Up if self.only_waits_for_the_end() => self.close(Why::Complete),
             Phase::Up | Phase::Closing { .. } | Phase::Done => Vec::new(),
         }
     }
@@ -238,7 +255,7 @@ impl ShutdownPolicy {
             return Vec::new();
         }
         self.blocked_code = Some(self.failed_source(name).unwrap_or(1));
-        self.close(false)
+        self.close(Why::NeverStarts(name.clone()))
     }
 
     /// The status of the last run of the job that this one waits for, if that failed.
@@ -257,12 +274,19 @@ impl ShutdownPolicy {
     /// SIGTERM or SIGINT came. Further ones change nothing.
     pub fn asked(&mut self) -> Vec<Action> {
         match self.phase {
-            Phase::Up => self.close(true),
+            Phase::Up => self.close(Why::Asked),
             Phase::Closing { .. } | Phase::Done => Vec::new(),
         }
     }
 
-    fn close(&mut self, asked: bool) -> Vec<Action> {
+    /// Why everything ends, once it does.
+    pub fn why(&self) -> Option<&Why> {
+        self.why.as_ref()
+    }
+
+    fn close(&mut self, why: Why) -> Vec<Action> {
+        let asked = why == Why::Asked;
+        self.why = Some(why);
         self.phase = Phase::Closing { asked, turn_of_last: false };
         self.jobs.retain(|_, job| !job.away);
         let mut actions = vec![Action::PublishShutdown];
@@ -356,13 +380,12 @@ impl ShutdownPolicy {
     fn over(&mut self, name: &JobName) -> Vec<Action> {
         let main = self.jobs.get(name).is_some_and(|job| job.main && job.is_over());
         match self.phase {
-            Phase::Up if main || self.has_failed() || self.only_waits_for_the_end() => self.close(false),
+            Phase::Up if self.blocked_code.is_some() => self.close(Why::NeverStarts(name.clone())),
+            Phase::Up if main => self.close(Why::MainEnded(name.clone())),
+            Phase::Up if self.required_failure.is_some() => self.close(Why::RequiredFailed(name.clone())),
+            Phase::Up if self.only_waits_for_the_end() => self.close(Why::Complete),
             Phase::Up | Phase::Closing { .. } | Phase::Done => self.settle(),
         }
-    }
-
-    fn has_failed(&self) -> bool {
-        self.required_failure.or(self.blocked_code).is_some()
     }
 
     /// Whether every job is complete but those that wait for the shutdown.

@@ -53,41 +53,48 @@ impl Waits {
 
     /// Everything starts: these wait for what is not there, or for each other.
     pub fn hopeless(&self, spec: &Spec) -> Vec<Action> {
-        let jobs: HashMap<&JobName, &JobSpec> = spec.jobs.iter().map(|job| (&job.name, job)).collect();
+        let places: HashMap<&JobName, usize> =
+            spec.jobs.iter().enumerate().map(|(place, job)| (&job.name, place)).collect();
+        let in_circle = circles(&spec.jobs, &places);
         let mut actions = Vec::new();
-        for job in &spec.jobs {
-            let StartRule::Once(event) = &job.start else { continue };
-            let why = match &event.source {
-                Source::Job(source) | Source::Check(source) if !jobs.contains_key(source) => {
-                    format!("there is no job `{source}`")
-                }
-                Source::Watch(source) if !spec.watches.iter().any(|watch| watch.name == *source) => {
-                    format!("there is no watch `{source}`")
-                }
-                Source::Job(source) if needs(event.code) && waits_for_itself(job, &jobs) => {
-                    format!("it waits for {source}, which waits for it")
-                }
-                Source::Job(_)
-                | Source::Check(_)
-                | Source::Watch(_)
-                | Source::Global
-                | Source::Signal(_)
-                | Source::Reason(_) => continue,
-            };
-            actions.push(Action::Lost { job: job.name.clone(), why, needed: needs(event.code) });
+        for (job, is_in_circle) in spec.jobs.iter().zip(in_circle) {
+            let missing = Self::without_source(job, |name| places.contains_key(name), spec);
+            let why = missing.or_else(|| {
+                let (source, _) = awaited(job).filter(|_| is_in_circle)?;
+                Some(format!("it waits for {source}, which waits for it"))
+            });
+            let lost = why.zip(job.start.event());
+            actions.extend(lost.map(|(why, start)| Action::Lost {
+                job: job.name.clone(),
+                why,
+                needed: needs(start.code),
+            }));
         }
         actions
     }
 
+    /// What a job waits for in vain because it is not there.
+    pub fn without_source(job: &JobSpec, is_job: impl Fn(&JobName) -> bool, spec: &Spec) -> Option<String> {
+        let StartRule::Once(event) = &job.start else { return None };
+        match &event.source {
+            Source::Job(source) | Source::Check(source) if !is_job(source) => {
+                Some(format!("there is no job `{source}`"))
+            }
+            Source::Watch(source) if !spec.watches.iter().any(|watch| watch.name == *source) => {
+                Some(format!("there is no watch `{source}`"))
+            }
+            Source::Job(_)
+            | Source::Check(_)
+            | Source::Watch(_)
+            | Source::Global
+            | Source::Signal(_)
+            | Source::Reason(_) => None,
+        }
+    }
+
     /// A job is complete, and has not been told to stop.
     pub fn completed(&self, name: &JobName, completion: Completion) -> Vec<Action> {
-        let why = match completion.code {
-            _ if completion.gave_up => format!("{name} has given up"),
-            None => format!("{name} has stopped without a run"),
-            Some(0) => format!("{name} has ended"),
-            Some(code) => format!("{name} has failed ({})", Exit::from_code(code)),
-        };
-        self.lost(name, &why, |_| true)
+        self.lost(name, &ended(name, completion.code, completion.gave_up), |_| true)
     }
 
     /// A reload has taken a job out.
@@ -134,6 +141,16 @@ impl Waits {
     }
 }
 
+/// How a job has ended, for those who wait for it in vain.
+pub fn ended(name: &JobName, code: Option<u8>, gave_up: bool) -> String {
+    match code {
+        _ if gave_up => format!("{name} has given up"),
+        None => format!("{name} has stopped without a run"),
+        Some(0) => format!("{name} has ended"),
+        Some(code) => format!("{name} has failed ({})", Exit::from_code(code)),
+    }
+}
+
 /// The job whose event a job waits for, once.
 fn awaited(job: &JobSpec) -> Option<(&JobName, EventCode)> {
     let StartRule::Once(event) = &job.start else { return None };
@@ -144,7 +161,7 @@ fn awaited(job: &JobSpec) -> Option<(&JobName, EventCode)> {
 }
 
 /// Whether a job that waits for such an event is worth nothing without it. One for the rest is a handler.
-fn needs(code: EventCode) -> bool {
+pub fn needs(code: EventCode) -> bool {
     match code {
         EventCode::ExitSuccess | EventCode::StatusHealthy | EventCode::StatusChanged | EventCode::Startup => true,
         EventCode::ExitFailed
@@ -164,19 +181,33 @@ fn needs(code: EventCode) -> bool {
     }
 }
 
-/// Whether a chain of waits without a deadline, each for what needs a run, leads back to a job.
-fn waits_for_itself(job: &JobSpec, jobs: &HashMap<&JobName, &JobSpec>) -> bool {
-    let mut at = job;
-    // A chain that has not come back after as many steps as there are jobs never does.
-    for _ in 0..jobs.len() {
-        let next = awaited(at).filter(|(_, code)| needs(*code) && at.wait_timeout.is_none());
-        match next.and_then(|(source, _)| jobs.get(source)) {
-            Some(source) if source.name == job.name => return true,
-            Some(source) => at = source,
-            None => return false,
+/// Which jobs wait for each other: a chain of waits without a deadline, each for what needs a run, leads back to them.
+fn circles(jobs: &[JobSpec], places: &HashMap<&JobName, usize>) -> Vec<bool> {
+    let next = |place: usize| {
+        let job = &jobs[place];
+        let (source, _) = awaited(job).filter(|(_, code)| needs(*code) && job.wait_timeout.is_none())?;
+        places.get(source).copied()
+    };
+    let mut in_circle = vec![false; jobs.len()];
+    // The number of the chain in which each was met first: each job is walked over once.
+    let mut met: Vec<Option<usize>> = vec![None; jobs.len()];
+    for first in 0..jobs.len() {
+        let (mut chain, mut at) = (Vec::new(), Some(first));
+        while let Some(place) = at.filter(|place| met[*place].is_none()) {
+            met[place] = Some(first);
+            chain.push(place);
+            at = next(place);
+        }
+        // Met in this very chain: from there on it is a circle.
+        if let Some(begin) = at.filter(|place| met[*place] == Some(first))
+            && let Some(from) = chain.iter().position(|place| *place == begin)
+        {
+            for place in &chain[from..] {
+                in_circle[*place] = true;
+            }
         }
     }
-    false
+    in_circle
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const BURST: f64 = 10.0;
 /// So many more each second.
 const RATE: f64 = 1.0;
 /// An answer without news that comes sooner did not block.
-const BLOCKS: Duration = Duration::from_secs(1);
+pub const BLOCKS: Duration = Duration::from_secs(1);
 /// The first pause after a failure; the next ones are twice as long each.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// How far a pause may differ at random, as a part of it.
@@ -29,7 +29,7 @@ const JITTER: f64 = 0.25;
 const PATIENCE: u32 = 10;
 
 /// Where an instance is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instance {
     /// An address, or a name.
     pub address: Box<str>,
@@ -124,6 +124,8 @@ pub struct WatchPolicy {
     pauses: bool,
     phase: Phase,
     index: Option<u64>,
+    /// The index of a query that did not block. It may mean nothing where that was answered, so the next query is one without an index.
+    doubted: Option<u64>,
     failures: u32,
     tokens: f64,
     refilled: Instant,
@@ -146,6 +148,7 @@ impl WatchPolicy {
             pauses: spec.pauses,
             phase: Phase::Pausing(QueryId(0)),
             index: None,
+            doubted: None,
             failures: 0,
             tokens: BURST,
             refilled: now,
@@ -225,7 +228,8 @@ impl WatchPolicy {
         let mut actions = self.saw(id, answer.instances, now);
         self.phase = Phase::Pausing(id);
         let before = std::mem::replace(&mut self.index, answer.index.filter(|index| *index > 0));
-        let at_once = now.saturating_duration_since(since) < BLOCKS;
+        let took = now.saturating_duration_since(since);
+        let doubted = self.doubted.take();
         actions.extend(match (self.index, before) {
             (None, _) => self.pause(id, self.interval),
             // Servers that were restored or restarted: their indexes are not those of before.
@@ -233,8 +237,13 @@ impl WatchPolicy {
                 self.index = None;
                 self.ask(now)
             }
-            (Some(index), _) if asked == Some(index) && at_once => {
-                self.pause(id, self.interval.saturating_sub(now.saturating_duration_since(since)))
+            (Some(index), _) if asked == Some(index) && took < BLOCKS => {
+                self.doubted = self.index.take();
+                self.pause(id, self.interval.saturating_sub(took))
+            }
+            // Whatever answers here does not block, and nothing is new: it is still asked once an interval.
+            (Some(index), _) if asked.is_none() && doubted == Some(index) => {
+                self.pause(id, self.interval.saturating_sub(took))
             }
             (Some(_), _) => self.ask(now),
         });
@@ -249,6 +258,7 @@ impl WatchPolicy {
         }
         self.phase = Phase::Pausing(id);
         self.index = None;
+        self.doubted = None;
         let longest = self.interval.clamp(Duration::from_secs(1), Duration::from_secs(10));
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(longest);
         self.failures = self.failures.saturating_add(1);
@@ -388,12 +398,26 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_does_not_block_is_asked_once_an_interval() {
+    fn an_agent_that_does_not_block_is_asked_once_an_interval_and_every_other_time_without_an_index() {
         let at = now();
         let mut policy = idle(&spec(7), at);
         assert_eq!(policy.answered(QueryId(2), answer(5, &[]), at + Duration::from_millis(400)), [next(2, 6600)]);
-        assert_eq!(policy.elapsed(Timer::Next(QueryId(2)), at + secs(7)), [query(3, 5)]);
+        assert_eq!(policy.elapsed(Timer::Next(QueryId(2)), at + secs(7)), [Action::Query(QueryId(3), None)]);
         assert_eq!(policy.elapsed(Timer::Next(QueryId(2)), at + secs(7)), [], "a stray timer");
+        assert_eq!(policy.answered(QueryId(3), answer(5, &[]), at + secs(7)), [next(3, 7000)]);
+        assert_eq!(policy.elapsed(Timer::Next(QueryId(3)), at + secs(14)), [query(4, 5)]);
+        assert_eq!(policy.answered(QueryId(4), answer(5, &[]), at + secs(14)), [next(4, 7000)]);
+    }
+
+    #[test]
+    fn after_an_early_answer_the_state_of_another_cluster_is_seen_within_an_interval() {
+        let at = now();
+        let mut policy = idle(&spec(7), at);
+        assert_eq!(policy.answered(QueryId(2), answer(5, &[]), at), [next(2, 7000)]);
+        policy.elapsed(Timer::Next(QueryId(2)), at + secs(7));
+        let seen = policy.answered(QueryId(3), answer(2, &[1]), at + secs(7));
+        assert_eq!(seen[..3], change(EventCode::StatusHealthy));
+        assert_eq!(seen[3..], [query(4, 2)], "an index that has moved is waited for again");
     }
 
     #[test]

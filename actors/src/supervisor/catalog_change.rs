@@ -42,7 +42,8 @@ impl Supervisor {
     pub(super) fn change_catalog(&mut self, old: &Spec, ctx: &mut Context<Self>) {
         let same_catalog = old.catalog == self.spec.catalog;
         if same_catalog {
-            if self.catalog.as_ref().is_some_and(|catalog| catalog.agent.connected()) {
+            if let Some(catalog) = self.catalog.as_ref().filter(|catalog| catalog.agent.connected()) {
+                catalog.agent.do_send(CatalogCommand::LookAtTls);
                 let services: HashSet<&str> =
                     old.jobs.iter().filter_map(|job| job.service.as_ref()).map(|service| &*service.name).collect();
                 self.advertised.retain(|name, _| services.contains(&**name));

@@ -36,7 +36,12 @@ impl Supervisor {
                 self.tell(&name, JobCommand::Signal(number));
                 return Ok(None);
             }
-            Order::Stop if policy.hold(&name) || !live => return Ok(None),
+            Order::Stop if policy.hold(&name) => {
+                self.policy.add(&job);
+                self.policy.stay_away(&name);
+                return Ok(None);
+            }
+            Order::Stop if !live => return Ok(None),
             Order::Start if self.policy.is_live(&name) => {
                 self.tell_to_start(&name);
                 self.source_is_back(&name);

@@ -21,6 +21,7 @@ use crate::messages::{
 use crate::output::Sink;
 use crate::policy::job::JobPolicy;
 use crate::policy::reload::{Diff, ReloadPolicy, Step};
+use crate::policy::waits::{self, Waits};
 use crate::runtime::blocking::{BlockingError, Lane};
 use crate::signal_handler::SignalsMean;
 use crate::spec::{JobSpec, OnReload, Spec, StartRule};
@@ -207,8 +208,10 @@ impl Supervisor {
         }
         let old = std::mem::replace(&mut self.spec, new);
         self.note_places();
-        let policy = &self.policy;
-        let step = self.reloads.policy.change(&old, &self.spec, |name| policy.is_over(name));
+        // One without an actor was held by hand before it ever started: there is nothing to stop.
+        let (policy, jobs) = (&self.policy, &self.jobs);
+        let is_over = |name: &JobName| policy.is_over(name) || !jobs.contains_key(name);
+        let step = self.reloads.policy.change(&old, &self.spec, is_over);
         self.change_control(socket, ctx);
         self.policy.stay_up(self.spec.stay_up);
         if let Some(core) = &self.core {
@@ -302,6 +305,10 @@ impl Supervisor {
     }
 
     pub(super) fn perform_step(&mut self, step: Step, ctx: &mut Context<Self>) {
+        let leaving: Vec<JobName> = step.stop.iter().map(|(name, _)| name.clone()).collect();
+        if !leaving.is_empty() {
+            ctx.run_later(super::LATE, move |supervisor, _| supervisor.name_those_leaving(&leaving));
+        }
         for (name, start_may_come) in step.stop {
             self.policy.leave(&name);
             self.tell_to_stop(&name, super::leave_command(start_may_come), ctx);
@@ -346,10 +353,24 @@ impl Supervisor {
         }
     }
 
+    /// Says whom an order or a reload still waits for.
+    fn name_those_leaving(&self, names: &[JobName]) {
+        let late: Vec<String> =
+            names.iter().filter(|name| self.reloads.policy.is_leaving(name)).map(ToString::to_string).collect();
+        if !late.is_empty() && !self.is_ending() {
+            info!(self.log, "the stop waits for {}", late.join(", "));
+        }
+    }
+
     /// What has happened already counts for a job that starts late, if it stands.
     pub(super) fn tell_fact(&self, job: &JobSpec) {
         let (StartRule::Once(event), Some(to)) = (&job.start, self.jobs.get(&job.name)) else { return };
-        let tell = TellFact { event: event.clone(), to: to.clone().recipient() };
+        let otherwise = to.clone().recipient();
+        let tell = TellFact { event: event.clone(), to: to.clone().recipient(), otherwise };
+        if let Some(why) = Waits::without_source(job, |name| self.find(name).is_some(), &self.spec) {
+            let needed = waits::needs(event.code);
+            self.perform_waits(vec![waits::Action::Lost { job: job.name.clone(), why, needed }]);
+        }
         match &event.source {
             Source::Job(source) if self.policy.is_away(source) => {
                 if self.is_fact_of_the_absent(source, event.code) {

@@ -45,7 +45,8 @@ impl Drop for Folder {
     }
 }
 
-fn openssl(folder: &Path, args: &str) {
+/// Runs openssl; its arguments have no spaces in them.
+pub fn openssl(folder: &Path, args: &str) {
     let ran =
         Command::new("openssl").args(args.split(' ')).current_dir(folder).output().expect("`openssl` on the PATH");
     assert!(ran.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&ran.stderr));

@@ -99,7 +99,7 @@ async fn files_that_cannot_be_used_are_refused() {
     let refused = |ca_file, client| {
         let tls = TlsSpec { ca_file, client, ..TlsSpec::default() };
         let spec = ConsulSpec { https: true, tls, ..consul("127.0.0.1:1") };
-        ConsulClient::new(&spec).expect_err("the files cannot be used")
+        ConsulClient::new(&spec, &slog::Logger::root(slog::Discard, slog::o!())).expect_err("the files cannot be used")
     };
     let missing = refused(Some(file("nosuch")), None);
     assert!(matches!(missing, ClientError::Tls(TlsError::Read { .. })), "{missing}");

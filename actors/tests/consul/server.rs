@@ -1,17 +1,36 @@
 //! Consul processes.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use containerpilot_actors::spec::{CatalogSpec, ConsulSpec};
 use containerpilot_actors::testing::{millis, secs};
 use serde_json::Value;
+use slog::{Drain, Logger, OwnedKVList, Record};
 
 pub use crate::scene::{Folder, Scene, free_ports};
 
 /// The catalog's actor for this agent; nobody reads its log.
 pub fn scene_of(spec: &ConsulSpec) -> Scene {
-    Scene::new(&CatalogSpec::Consul(spec.clone()), &slog::Logger::root(slog::Discard, slog::o!()))
+    Scene::new(&CatalogSpec::Consul(spec.clone()), &Logger::root(slog::Discard, slog::o!()))
+}
+
+/// A log whose messages can be read.
+pub fn warnings() -> (Logger, mpsc::Receiver<String>) {
+    struct Told(mpsc::Sender<String>);
+    impl Drain for Told {
+        type Ok = ();
+        type Err = slog::Never;
+
+        fn log(&self, record: &Record<'_>, _values: &OwnedKVList) -> Result<(), slog::Never> {
+            // The test may be over.
+            drop(self.0.send(record.msg().to_string()));
+            Ok(())
+        }
+    }
+    let (told, messages) = mpsc::channel();
+    (Logger::root(Told(told), slog::o!()), messages)
 }
 
 /// One agent's process.
@@ -96,6 +115,15 @@ impl Consul {
         self.until(secs(30), "/v1/status/leader", |leader| leader.as_str().is_some_and(|leader| !leader.is_empty()))
             .await;
         self.until(secs(30), "/v1/health/service/consul?passing=1", |servers| !servers[0].is_null()).await;
+    }
+
+    /// Saves the state to a file, or restores it from there.
+    pub fn snapshot(&self, folder: &Folder, verb: &str) {
+        let address = format!("-http-addr={}", self.address());
+        let ran =
+            Command::new("consul").args(["snapshot", verb, &address, "state"]).current_dir(folder.path()).output();
+        let ran = ran.expect("`consul` on the PATH");
+        assert!(ran.status.success(), "{verb}: {}", String::from_utf8_lossy(&ran.stderr));
     }
 
     pub fn kill(&mut self) {

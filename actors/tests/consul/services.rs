@@ -123,3 +123,21 @@ async fn a_new_address_is_told_at_once() {
     server.until(secs(2), "/v1/agent/service/web-host", |seen| seen["Address"] == "10.9.9.9").await;
     assert_eq!(status(&server.get(CHECK).await), "passing");
 }
+
+#[actix::test]
+async fn an_initial_status_counts_at_once_after_a_crash() {
+    let folder = Folder::new("crash");
+    let server = Consul::dev(&folder);
+    server.until_led().await;
+    let leftover = serde_json::json!({
+        "ID": "web-host", "Name": "web", "Port": 8000, "Address": "10.1.2.3", "Check": {"TTL": "600s", "Status": "passing"},
+    });
+    server.put("/v1/agent/service/register", leftover).await;
+    server.until(secs(2), CHECK, |checks| status(checks) == "passing").await;
+    let scene = scene_of(&consul(&server.address()));
+    let spec = ServiceSpec { initial_status: Some(InitialStatus::Critical), ttl: secs(600), ..service("web") };
+    scene.agent.do_send(CatalogCommand::Advertise(spec));
+    server.until(secs(2), CHECK, |checks| status(checks) == "critical").await;
+    scene.passed("web");
+    server.until(secs(2), CHECK, |checks| status(checks) == "passing").await;
+}

@@ -99,3 +99,49 @@ async fn a_thousand_instances_are_read() {
     let (_, list) = watching.variable().expect("it was set first");
     assert_eq!(list.split(',').count(), 1000);
 }
+
+#[actix::test]
+async fn a_restored_snapshot_is_seen_at_once() {
+    let folder = Folder::new("snapshot");
+    let server = Consul::dev(&folder);
+    server.until_led().await;
+    let of_another_node = |port: u16| json!({"Node": "elsewhere", "Address": "10.0.0.9", "Service": {"ID": "db", "Service": "db", "Port": port}});
+    server.put("/v1/catalog/register", of_another_node(1)).await;
+    server.snapshot(&folder, "save");
+    for port in 2..30 {
+        server.put("/v1/catalog/register", of_another_node(port)).await;
+    }
+    let scene = scene_of(&consul(&server.address()));
+    let mut watching = scene.watch(&watch("db"));
+    assert_eq!(watching.event(secs(5)).await.code, EventCode::StatusChanged);
+    assert_eq!(watching.event(secs(5)).await.code, EventCode::StatusHealthy);
+    assert_eq!(watching.variable().map(|(_, list)| list), Some("10.0.0.9:29".to_owned()));
+    server.snapshot(&folder, "restore");
+    assert_eq!(watching.event(secs(10)).await.code, EventCode::StatusChanged);
+    assert_eq!(watching.event(secs(5)).await.code, EventCode::StatusHealthy);
+    assert_eq!(watching.variable().map(|(_, list)| list), Some("10.0.0.9:1".to_owned()));
+    server.put("/v1/catalog/register", of_another_node(2)).await;
+    assert_eq!(watching.event(secs(5)).await.code, EventCode::StatusChanged);
+}
+
+#[actix::test]
+async fn a_server_without_a_leader_has_no_news() {
+    let folder = Folder::new("leaderless");
+    let mut server = Consul::dev(&folder);
+    server.until_led().await;
+    put(&server, "db", 1, &[]).await;
+    let scene = scene_of(&consul(&server.address()));
+    let mut watching = scene.watch(&WatchSpec { stale: true, ..watch("db") });
+    assert_eq!(watching.event(secs(5)).await.code, EventCode::StatusChanged);
+    assert_eq!(watching.event(secs(5)).await.code, EventCode::StatusHealthy);
+    server.kill();
+    let lone = folder.path().join("lone");
+    let flags = ["-server".to_owned(), "-bootstrap-expect=3".to_owned(), format!("-data-dir={}", lone.display())];
+    let server = Consul::start(&folder, server.http, &flags);
+    // 1.8.7 answers stale queries with an error, others with nothing (see `answers`).
+    server.until(secs(30), "/v1/status/leader", |leader| *leader == json!("")).await;
+    actix::clock::sleep(secs(4)).await;
+    assert!(watching.is_quiet(), "{:?}", watching.variable());
+    let errors = scene.status().await.requests["watch"].errors;
+    assert!(errors > 0, "it has been asked");
+}

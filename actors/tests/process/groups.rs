@@ -114,3 +114,21 @@ async fn signals_for_a_run_that_has_ended_reach_nobody() {
     scene.run(2, "echo alive");
     assert_eq!(scene.end_of(2).await, RunEnd::Exited(Exit::Status(0)));
 }
+
+#[actix::test]
+async fn what_an_application_starts_for_its_clean_end_is_let_be() {
+    let mut scene = Scene::new("helper").await;
+    let script = |name: &str, text: &str| std::fs::write(scene.folder.join(name), text).unwrap();
+    script("helper.sh", "trap 'echo TERM >> $F/seen' TERM; echo up > $F/helper; sleep 0.5; echo saved >> $F/seen\n");
+    script("app.sh", "trap 'sh $F/helper.sh; exit 0' TERM; echo up > $F/ready; while :; do sleep 0.05; done\n");
+    // The leader waits until the helper runs, so that it is there when the leader ends.
+    let leader = "trap 'until [ -s $F/helper ]; do sleep 0.02; done; exit 0' TERM; sh $F/app.sh &
+                  while :; do sleep 0.05; done";
+    scene.run(1, leader);
+    scene.file("ready").await;
+    scene.stop(1);
+    scene.end_of(1).await;
+    scene.end_rest(1);
+    scene.gone(1).await;
+    assert_eq!(scene.file("seen").await, "saved\n");
+}

@@ -8,20 +8,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix_rt::net::{ActixStream, Ready, TcpStream, UnixStream};
 use actix_service::Service;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
 use awc::http::Uri;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::dns;
+use super::tls::{TlsFiles, explain, is_about_certificates};
 use crate::sys;
 
 /// Where a server listens, and how to speak to it.
@@ -35,8 +34,8 @@ pub enum Endpoint {
         host: String,
         /// Its port.
         port: u16,
-        /// The TLS configuration and the name to ask for and verify.
-        tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+        /// The files of TLS and the name to ask for and verify.
+        tls: Option<(Rc<TlsFiles>, ServerName<'static>)>,
     },
 }
 
@@ -62,10 +61,25 @@ impl Endpoint {
         sys::keep_alive(&stream)?;
         match tls {
             None => Ok(Stream::Tcp(stream)),
-            Some((config, name)) => {
-                Ok(Stream::Tls(Box::new(TlsConnector::from(config).connect(name, stream).await.map_err(explain)?)))
-            }
+            Some((files, name)) => match TlsConnector::from(files.current().await).connect(name, stream).await {
+                Ok(stream) => Ok(Stream::Tls(Box::new(stream), files)),
+                Err(cause) => Err(blame(cause, &files)),
+            },
         }
+    }
+}
+
+/// Has the files read again if they may be the reason.
+fn blame(cause: io::Error, files: &TlsFiles) -> io::Error {
+    let is_theirs = is_about_certificates(&cause);
+    let cause = explain(cause, files.spec());
+    if !is_theirs {
+        return cause;
+    }
+    files.suspect();
+    match files.trouble() {
+        Some(trouble) => io::Error::new(cause.kind(), format!("{cause}; the TLS files have changed: {trouble}")),
+        None => cause,
     }
 }
 
@@ -80,22 +94,12 @@ async fn connect_any(addresses: Vec<IpAddr>, port: u16) -> io::Result<TcpStream>
     Err(last)
 }
 
-/// Whoever meets this for the first time has a certificate to fix, or a switch to know of.
-fn explain(cause: io::Error) -> io::Error {
-    let text = cause.to_string();
-    if text.contains("certificate") {
-        let hint = "`tls.cafile` names the authority to trust, `tls.verify: false` trusts anybody";
-        return io::Error::new(cause.kind(), format!("{text} ({hint})"));
-    }
-    cause
-}
-
 /// A connection.
 pub enum Stream {
     /// Plain.
     Tcp(TcpStream),
     /// Encrypted.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>, Rc<TlsFiles>),
     /// Local.
     Unix(UnixStream),
 }
@@ -104,7 +108,7 @@ impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tcp(_) => "Tcp",
-            Self::Tls(_) => "Tls",
+            Self::Tls(..) => "Tls",
             Self::Unix(_) => "Unix",
         })
     }
@@ -114,7 +118,7 @@ macro_rules! each {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream {
             Stream::Tcp($inner) => $call,
-            Stream::Tls($inner) => $call,
+            Stream::Tls($inner, _) => $call,
             Stream::Unix($inner) => $call,
         }
     };
@@ -122,7 +126,12 @@ macro_rules! each {
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buf))
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            // In TLS 1.3 a server that does not want our certificate says so when we are done.
+            Self::Tls(stream, files) => Pin::new(stream).poll_read(cx, buf).map_err(|cause| blame(cause, files)),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
     }
 }
 
@@ -144,7 +153,7 @@ impl ActixStream for Stream {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         match self {
             Self::Tcp(stream) => ActixStream::poll_read_ready(stream, cx),
-            Self::Tls(stream) => ActixStream::poll_read_ready(stream.get_ref().0, cx),
+            Self::Tls(stream, _) => ActixStream::poll_read_ready(stream.get_ref().0, cx),
             Self::Unix(stream) => ActixStream::poll_read_ready(stream, cx),
         }
     }
@@ -152,7 +161,7 @@ impl ActixStream for Stream {
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         match self {
             Self::Tcp(stream) => ActixStream::poll_write_ready(stream, cx),
-            Self::Tls(stream) => ActixStream::poll_write_ready(stream.get_ref().0, cx),
+            Self::Tls(stream, _) => ActixStream::poll_write_ready(stream.get_ref().0, cx),
             Self::Unix(stream) => ActixStream::poll_write_ready(stream, cx),
         }
     }
@@ -163,8 +172,10 @@ impl ActixStream for Stream {
 pub struct Dialler {
     /// Where to.
     pub endpoint: Endpoint,
-    /// How many connections have been made.
+    /// How many connections have been wanted.
     pub dials: Rc<Cell<u64>>,
+    /// Whether none is to be made now.
+    pub refuses: Rc<Cell<bool>>,
 }
 
 impl Service<ConnectInfo<Uri>> for Dialler {
@@ -177,6 +188,9 @@ impl Service<ConnectInfo<Uri>> for Dialler {
     fn call(&self, request: ConnectInfo<Uri>) -> Self::Future {
         let endpoint = self.endpoint.clone();
         self.dials.set(self.dials.get() + 1);
+        if self.refuses.get() {
+            return Box::pin(std::future::ready(Err(ConnectError::Unresolved)));
+        }
         Box::pin(async move {
             let stream = endpoint.connect().await.map_err(ConnectError::Io)?;
             Ok(Connection::new(request.request().clone(), stream))

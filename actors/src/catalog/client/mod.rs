@@ -11,19 +11,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::Method;
 use awc::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use futures_core::Stream as _;
-use rustls::ClientConfig;
 
-pub use tls::{TlsError, client_config};
+pub use tls::{Found, TlsError, TlsFiles, client_config};
 
 use super::RequestError;
-use crate::spec::TlsSpec;
 use connect::{Dialler, Endpoint};
 
 const CONNECT: Duration = Duration::from_secs(2);
@@ -107,6 +105,7 @@ pub struct HttpClient {
     http: awc::Client,
     base: Rc<str>,
     dials: Rc<Cell<u64>>,
+    refuses: Rc<Cell<bool>>,
 }
 
 impl fmt::Debug for HttpClient {
@@ -117,7 +116,7 @@ impl fmt::Debug for HttpClient {
 
 impl HttpClient {
     /// For the server at `host:port`, `[v6]:port` or `unix:///path`, over TLS if it is to be; nothing is sent yet.
-    pub fn new(address: &str, tls: Option<(&TlsSpec, Arc<ClientConfig>)>) -> Result<Self, ClientError> {
+    pub fn new(address: &str, tls: Option<Rc<TlsFiles>>) -> Result<Self, ClientError> {
         let invalid = || ClientError::Address(address.to_owned());
         let (endpoint, base) = match address.strip_prefix("unix://") {
             Some(path) => (Endpoint::Unix(path.into()), "http://localhost".to_owned()),
@@ -126,7 +125,10 @@ impl HttpClient {
                 let port = port.parse().map_err(|_| invalid())?;
                 let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
                 let tls = match tls {
-                    Some((spec, config)) => Some((config, tls::server_name(spec, bare)?)),
+                    Some(files) => {
+                        let name = tls::server_name(files.spec(), bare)?;
+                        Some((files, name))
+                    }
                     None => None,
                 };
                 // TLS is a matter of the connection; the HTTP client knows nothing of it.
@@ -136,16 +138,16 @@ impl HttpClient {
         if base.parse::<awc::http::Uri>().is_err() {
             return Err(invalid());
         }
-        let dials = Rc::new(Cell::new(0));
+        let (dials, refuses): (Rc<Cell<u64>>, Rc<Cell<bool>>) = Default::default();
         let connector = awc::Connector::new()
-            .connector(Dialler { endpoint, dials: dials.clone() })
+            .connector(Dialler { endpoint, dials: dials.clone(), refuses: refuses.clone() })
             .timeout(CONNECT)
             .conn_keep_alive(KEEP)
             .conn_lifetime(LIFE)
             // Each service and each watch has one request under way at most.
             .limit(0);
         let http = awc::Client::builder().connector(connector).disable_timeout().disable_redirects().finish();
-        Ok(Self { http, base: base.into(), dials })
+        Ok(Self { http, base: base.into(), dials, refuses })
     }
 
     /// Sends, and sends again once if it went out on a connection that had been closed meanwhile.
@@ -156,6 +158,25 @@ impl HttpClient {
             return self.send_once(question).await;
         }
         result
+    }
+
+    /// Sends on a connection that there is, to the server that answered the last question. None if there is none, or if it ended before an
+    /// answer: behind a new one there may be another server, or one that has begun anew.
+    pub async fn send_on(&self, question: &Question<'_>) -> Result<Option<Response>, RequestError> {
+        let mut sending = std::pin::pin!(self.send_once(question));
+        // The counter grows while the request is polled that wants a connection, and nothing else is polled meanwhile.
+        let result = std::future::poll_fn(|cx| {
+            let dials = self.dials.get();
+            self.refuses.set(true);
+            let poll = sending.as_mut().poll(cx);
+            self.refuses.set(false);
+            if dials == self.dials.get() { poll.map(Some) } else { Poll::Ready(None) }
+        });
+        match result.await {
+            None | Some(Err(RequestError::Broken(_))) => Ok(None),
+            Some(Ok(response)) => Ok(Some(response)),
+            Some(Err(error)) => Err(error),
+        }
     }
 
     async fn send_once(&self, question: &Question<'_>) -> Result<Response, RequestError> {

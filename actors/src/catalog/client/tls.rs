@@ -1,14 +1,21 @@
 //! How TLS is done: from the config's files to a client configuration. Reads files; to be called where that may block.
 
+mod curves;
+mod files;
+mod verify;
+
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{AlertDescription, CertificateError, ClientConfig, OtherError, RootCertStore};
+
+pub use files::{Found, TlsFiles};
+use verify::{AnyCertificate, Verifier, WeakKey, is_authority, weak_key};
 
 use crate::spec::TlsSpec;
 
@@ -31,7 +38,7 @@ pub enum TlsError {
         /// Which.
         path: PathBuf,
         /// Why.
-        cause: std::io::Error,
+        cause: io::Error,
     },
     /// A file does not hold what it should.
     #[error("`{path}` holds no {what}")]
@@ -49,6 +56,22 @@ pub enum TlsError {
         /// Why.
         cause: rustls::Error,
     },
+    /// Our key is too short.
+    #[error("cannot use `{path}`: {weak}")]
+    Weak {
+        /// The certificate.
+        path: PathBuf,
+        /// How short it is.
+        weak: WeakKey,
+    },
+    /// Our key is of a kind that we cannot sign with.
+    #[error(
+        "cannot use `{path}`: its key is not one that we can sign with: RSA from 2048 bits, ECDSA on P-256 or P-384, Ed25519"
+    )]
+    Key {
+        /// The file of the key.
+        path: PathBuf,
+    },
     /// The library refused.
     #[error("cannot set up TLS: {0}")]
     Setup(rustls::Error),
@@ -65,25 +88,37 @@ pub fn server_name(spec: &TlsSpec, host: &str) -> Result<ServerName<'static>, Tl
 
 /// Reads the files and puts them to use. A reload or a start with files that cannot be used is refused.
 pub fn client_config(spec: &TlsSpec) -> Result<Arc<ClientConfig>, TlsError> {
-    let provider = Arc::new(ring::default_provider());
+    let algorithms = curves::algorithms();
+    let provider = CryptoProvider { signature_verification_algorithms: algorithms, ..ring::default_provider() };
+    let provider = Arc::new(provider);
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Setup)?;
     // Read even if nothing is verified: a file that is not there is a mistake.
     let roots = roots(spec)?;
     let builder = if spec.verify {
-        builder.with_root_certificates(roots)
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier::new(roots, &provider)))
     } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(algorithms)))
     };
     let Some((certificate, key)) = &spec.client else { return Ok(Arc::new(builder.with_no_client_auth())) };
     let chain = certificates(certificate)?;
     let private = PrivateKeyDer::from_pem_slice(&read(key)?)
         .map_err(|_| TlsError::Nothing { path: key.clone(), what: "private key" })?;
+    if let Some(weak) = chain.first().and_then(weak_key) {
+        return Err(TlsError::Weak { path: certificate.clone(), weak });
+    }
+    if provider.key_provider.load_private_key(private.clone_key()).is_err() {
+        return Err(TlsError::Key { path: key.clone() });
+    }
     let config = builder
         .with_client_auth_cert(chain, private)
         .map_err(|cause| TlsError::Unusable { path: certificate.clone(), cause })?;
     Ok(Arc::new(config))
+}
+
+fn system_file() -> Option<&'static Path> {
+    SYSTEM.iter().map(Path::new).find(|path| path.exists())
 }
 
 fn roots(spec: &TlsSpec) -> Result<RootCertStore, TlsError> {
@@ -108,7 +143,7 @@ fn roots(spec: &TlsSpec) -> Result<RootCertStore, TlsError> {
     }
     if spec.ca_file.is_none() && spec.ca_path.is_none() && spec.verify {
         // None at all is fine, too, until a server comes with a certificate.
-        if let Some(path) = SYSTEM.iter().map(Path::new).find(|path| path.exists()) {
+        if let Some(path) = system_file() {
             roots.add_parsable_certificates(certificates(path)?);
         }
     }
@@ -128,41 +163,59 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|cause| TlsError::Read { path: path.to_owned(), cause })
 }
 
-/// For `verify: false`: whoever has the key of the certificate that it shows is welcome.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+/// Whether a connection failed for the sake of a certificate: with other files it might not.
+pub fn is_about_certificates(cause: &io::Error) -> bool {
+    let Some(cause) = cause.get_ref().and_then(|cause| cause.downcast_ref()) else { return false };
+    matches!(cause, rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))
+}
 
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
+/// Says an error of TLS in words, with what to do about it unless that is done already.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and all else has its text")]
+pub fn explain(cause: io::Error, spec: &TlsSpec) -> io::Error {
+    let Some(error) = cause.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) else { return cause };
+    let text = match error {
+        rustls::Error::InvalidCertificate(error) if is_authority(error) => {
+            "the server's certificate is an authority's".to_owned()
+        }
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(error))) => {
+            format!("the server's certificate cannot be verified: {error}")
+        }
+        _ => error.to_string(),
+    };
+    let hint = hint(error, spec).map(|hint| format!(" ({hint})")).unwrap_or_default();
+    io::Error::new(cause.kind(), text + &hint)
+}
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and for all else there is no hint")]
+fn hint(cause: &rustls::Error, spec: &TlsSpec) -> Option<&'static str> {
+    let names_authorities = spec.ca_file.is_some() || spec.ca_path.is_some();
+    match cause {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) if names_authorities => {
+            Some("no authority that `tls.cafile` or `tls.capath` names has signed it, and neither holds it itself")
+        }
+        rustls::Error::InvalidCertificate(CertificateError::BadSignature) if names_authorities => {
+            Some("the authority has another key than that of the same name in `tls.cafile` or `tls.capath`")
+        }
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            Some("`tls.cafile` names the authority to trust, `tls.verify: false` trusts anybody")
+        }
+        rustls::Error::InvalidCertificate(cause) if is_authority(cause) => Some(
+            "it is an authority's: `tls.cafile` has to hold this very certificate, or the server needs another one",
+        ),
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => Some(match spec.server_name {
+            Some(_) => "`tls.servername` has to be a name of the certificate",
+            None => "`tls.servername` is the name to expect, if it is not the host",
+        }),
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::HandshakeFailure,
+        ) if spec.client.is_none() => {
+            Some("if the server asks for a certificate, `tls.clientcert` and `tls.clientkey` name it")
+        }
+        rustls::Error::InvalidMessage(_) => Some("perhaps the server does not speak TLS at this port"),
+        _ => None,
     }
 }

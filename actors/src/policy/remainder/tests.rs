@@ -72,6 +72,17 @@ fn a_helper_of_a_clean_end_is_asked_only_when_it_is_alone() {
 }
 
 #[test]
+fn a_helper_that_one_with_its_term_has_started_since_is_let_be_while_that_one_lives() {
+    let t0 = t0();
+    let mut remainder = Remainder::new(Some((t0, BTreeSet::from([process(2)]))), t0);
+    remainder.helped_by(BTreeSet::from([process(3)]));
+    assert_eq!(remainder.end(W, &group(&[2, 3, 4]), t0), terminate(&[4]), "the leader has started that one");
+    assert_eq!(remainder.looked(&group(&[2, 3]), t0 + secs(1)), []);
+    assert_eq!(remainder.looked(&group(&[3]), t0 + secs(2)), terminate(&[3]));
+    assert_eq!(remainder.looked(&group(&[3]), t0 + secs(4)), kill(&[3]));
+}
+
+#[test]
 fn escapees_are_asked_once_leader_and_group_have_ended() {
     let t0 = t0();
     let mut remainder = Remainder::new(Some((t0, BTreeSet::from([process(2)]))), t0);

@@ -298,6 +298,8 @@ pub enum Exit {
     Status(u8),
     /// By this signal.
     Signal(i32),
+    /// By the SIGKILL that the kernel sends when a cgroup has no memory left.
+    OutOfMemory,
 }
 
 impl Exit {
@@ -319,6 +321,7 @@ impl Exit {
         match self {
             Self::Status(status) => status,
             Self::Signal(signal) => 128u8.wrapping_add(u8::try_from(signal).unwrap_or(127)),
+            Self::OutOfMemory => 128 + 9,
         }
     }
 }
@@ -329,6 +332,7 @@ impl fmt::Display for Exit {
         match self {
             Self::Status(status) => write!(f, "exit status {status}"),
             Self::Signal(signal) => write!(f, "signal: {}", signal_word(*signal)),
+            Self::OutOfMemory => f.write_str("killed (out of memory)"),
         }
     }
 }

@@ -439,7 +439,7 @@ impl Handler<JobStatusQuery> for JobActor {
 fn end_word(end: &RunEnd) -> String {
     match end {
         RunEnd::Exited(Exit::Status(status)) => status.to_string(),
-        RunEnd::Exited(exit @ Exit::Signal(_)) => exit.to_string(),
+        RunEnd::Exited(exit @ (Exit::Signal(_) | Exit::OutOfMemory)) => exit.to_string(),
         RunEnd::NotStarted { .. } => "not started".to_owned(),
     }
 }

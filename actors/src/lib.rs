@@ -20,6 +20,7 @@ pub mod health_check;
 pub mod http;
 pub mod job;
 pub mod journal;
+mod memory_events;
 pub mod messages;
 pub mod metrics;
 pub mod nearest;

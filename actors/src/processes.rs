@@ -6,6 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::policy::remainder::Process;
 
@@ -33,8 +35,11 @@ impl ProcessTable {
     /// As they are now.
     ///
     /// # Errors
-    /// `/proc` is missing or cannot be listed.
+    /// `/proc` is missing, another namespace's, or cannot be listed.
     pub fn read() -> io::Result<Self> {
+        if !are_ours() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let rows = fs::read_dir("/proc")?.filter_map(|entry| row(entry.ok()?.file_name().to_str()?.parse().ok()?));
         Ok(Self(rows.collect()))
     }
@@ -70,8 +75,23 @@ impl ProcessTable {
     }
 }
 
+/// Whether `/proc` is that of our own PID namespace. Where another one's is mounted, each number is another process.
+pub fn are_ours() -> bool {
+    static KNOWN: AtomicBool = AtomicBool::new(false);
+    let is_us = |target: PathBuf| target.to_str().and_then(|pid| pid.parse().ok()) == Some(std::process::id());
+    // A job may mount it, but nobody replaces the right one.
+    KNOWN.load(Ordering::Relaxed)
+        || (fs::read_link("/proc/self").is_ok_and(is_us) && {
+            KNOWN.store(true, Ordering::Relaxed);
+            true
+        })
+}
+
 /// One process, if it is there.
 pub fn row(pid: i32) -> Option<Row> {
+    if !are_ours() {
+        return None;
+    }
     let mut bytes = [0; STAT];
     let count = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut bytes).ok()?;
     parse(pid, &bytes[..count])
@@ -99,6 +119,9 @@ fn parse(pid: i32, stat: &[u8]) -> Option<Row> {
 
 /// Whether a process has one of these pipes open. Where we may not look, it counts as so.
 pub fn has_open(pid: i32, pipes: &BTreeSet<u64>) -> bool {
+    if !are_ours() {
+        return false;
+    }
     match fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(mut entries) => entries.any(|entry| {
             let inode = entry.and_then(|entry| fs::metadata(entry.path())).map(|metadata| metadata.ino());

@@ -15,8 +15,9 @@ use actix::prelude::*;
 use slog::{Logger, debug, warn};
 use tokio::sync::oneshot;
 
-use crate::event::{Owner, RunEnd, RunId};
+use crate::event::{Exit, Owner, RunEnd, RunId};
 use crate::guard::PanicGuard;
+use crate::memory_events::OutOfMemory;
 use crate::messages::{AllEnded, Disowned, GroupSignal, LastWords, Launch, ReaperCommand, RunFact, RunReport};
 use crate::output::{Asked as Asking, Captured, Pump, Stream};
 use crate::policy::remainder::{Action, GIVE_UP, Grace, Left, Process, Remainder};
@@ -284,6 +285,7 @@ pub struct Reaper {
     /// Runs of jobs that begin once the log is read.
     held_back: VecDeque<Start>,
     ending: Option<Ending>,
+    out_of_memory: OutOfMemory,
     log: Logger,
     _guard: Option<PanicGuard>,
 }
@@ -309,6 +311,7 @@ impl Reaper {
             unread: HashMap::new(),
             held_back: VecDeque::new(),
             ending: None,
+            out_of_memory: OutOfMemory::of_ours(),
             log,
             _guard: guard,
         }
@@ -624,8 +627,16 @@ impl Reaper {
     }
 
     /// A child has ended, and is reaped. While its group has members, the group's id cannot be anybody else's.
-    fn ended(&mut self, ended: Ended, listing: &mut Listing, ctx: &mut Context<Self>) {
+    fn ended(&mut self, mut ended: Ended, listing: &mut Listing, ctx: &mut Context<Self>) {
         let Some(mut running) = self.by_pid.remove(&ended.pid) else { return };
+        // A shell reports such an end of its child as 137.
+        match ended.exit {
+            Exit::Signal(sys::KILL) if !running.killed && self.out_of_memory.has_killed() => {
+                ended.exit = Exit::OutOfMemory
+            }
+            Exit::Status(137) => self.out_of_memory.forget(),
+            Exit::Status(_) | Exit::Signal(_) | Exit::OutOfMemory => {}
+        }
         debug!(self.log, "process ended"; "owner" => %running.owner, "process" => ended.pid, "exit" => %ended.exit);
         self.forget(&running, ended.pid);
         let remains = self.take_remains(&mut running, ended.pid, listing, ctx);

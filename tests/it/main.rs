@@ -6,6 +6,7 @@ mod consumers;
 mod container;
 mod control;
 mod ends;
+mod faults;
 mod http;
 mod life;
 mod lifecycle;

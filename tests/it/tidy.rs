@@ -129,6 +129,47 @@ fn the_licence_is_the_mozilla_public_license() {
 }
 
 #[test]
+fn every_promise_names_tests_that_exist() {
+    let text = std::fs::read_to_string(root().join("docs/promises.md")).unwrap();
+    let is_number = |line: &str| line.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    let mut promises: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if is_number(line) {
+            promises.push(line.to_owned());
+        } else if let Some(promise) = promises.last_mut() {
+            promise.push_str(line);
+        }
+    }
+    for (place, promise) in promises.iter().enumerate() {
+        assert!(promise.starts_with(&format!("{}. ", place + 1)), "out of order: {promise}");
+        let words: Vec<&str> = promise.split('`').skip(1).step_by(2).collect();
+        let scripts = words.iter().filter(|word| word.starts_with("scripts/"));
+        let named = words.iter().filter_map(|word| word.split_once("::"));
+        let mut count = 0;
+        for script in scripts {
+            assert!(root().join(script).is_file(), "{script} is missing");
+            count += 1;
+        }
+        for (file, name) in named {
+            let source = std::fs::read_to_string(root().join(file)).unwrap_or_else(|cause| panic!("{file}: {cause}"));
+            let mut lines = source.lines().map(str::trim);
+            let is_attribute = |line: &str| matches!(line, "#[test]" | "#[actix::test]");
+            let definition = format!("fn {name}()");
+            let mut before = "";
+            let found = lines.any(|line| {
+                let is_it = line.trim_start_matches("async ").starts_with(&definition) && is_attribute(before);
+                before = line;
+                is_it
+            });
+            assert!(found, "{file} has no test {name}");
+            count += 1;
+        }
+        assert!(count > 0, "no test: {promise}");
+    }
+    assert!(promises.len() >= 17, "{} promises", promises.len());
+}
+
+#[test]
 fn every_test_that_keeps_a_promise_of_version_2_exists() {
     let text = std::fs::read_to_string(root().join("docs/v2.md")).unwrap();
     let rows =

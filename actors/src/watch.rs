@@ -116,7 +116,10 @@ impl WatchActor {
         self.neighbours.contacts.do_send(contact);
         let actions = match answer {
             Ok(answer) => self.policy.answered(id, answer, timers::now()),
-            Err(_) => self.policy.failed(id, self.random.fraction()),
+            Err(error) => {
+                self.policy.hold_back(error.retry_after().unwrap_or_default());
+                self.policy.failed(id, self.random.fraction())
+            }
         };
         self.perform(actions, ctx);
     }

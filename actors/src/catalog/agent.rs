@@ -201,7 +201,11 @@ impl<R: Registry> CatalogAgent<R> {
         let took = timers::now().duration_since(*at);
         self.tell(&CatalogContact::new(name.as_str(), operation, Some(took), outcome.error.as_ref()));
         let random = self.random.fraction();
-        self.ask_policy(name, ctx, |policy| policy.answered(*id, outcome.answer, random));
+        let pause = outcome.error.as_ref().and_then(RequestError::retry_after).unwrap_or_default();
+        self.ask_policy(name, ctx, |policy| {
+            policy.hold_back(pause);
+            policy.answered(*id, outcome.answer, random)
+        });
     }
 
     fn tell(&mut self, contact: &CatalogContact) {

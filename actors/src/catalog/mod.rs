@@ -36,6 +36,9 @@ pub enum RequestError {
     /// No connection.
     #[error("{0}")]
     Unsent(String),
+    /// A connection was refused, or cut off before it could be used.
+    #[error("{0}")]
+    TurnedAway(String),
     /// No answer in time.
     #[error("no answer within {}", crate::duration::go_format(*.0))]
     Silent(Duration),
@@ -49,6 +52,8 @@ pub enum RequestError {
         status: u16,
         /// What it says.
         text: String,
+        /// How long it does not want to be asked again.
+        retry_after: Option<Duration>,
     },
     /// The catalog said no, in words alone.
     #[error("{0}")]
@@ -61,8 +66,21 @@ impl RequestError {
         match self {
             Self::Refused { status, .. } => (400..500).contains(status) && *status != 429,
             Self::Denied(_) => true,
-            Self::Unsent(_) | Self::Silent(_) | Self::Broken(_) => false,
+            Self::Unsent(_) | Self::TurnedAway(_) | Self::Silent(_) | Self::Broken(_) => false,
         }
+    }
+
+    /// How long the catalog does not want to be asked again, if it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Unsent(_) | Self::TurnedAway(_) | Self::Silent(_) | Self::Broken(_) | Self::Denied(_) => None,
+        }
+    }
+
+    /// Whether the request never left us.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::Unsent(_) | Self::TurnedAway(_))
     }
 }
 
@@ -85,7 +103,7 @@ impl<M> Outcome<M> {
 
     /// It did not, or not as it should.
     pub fn failed(error: RequestError, memory: Option<M>) -> Self {
-        let answer = if matches!(error, RequestError::Unsent(_)) { Answer::Unsent } else { Answer::Failed };
+        let answer = if error.is_unsent() { Answer::Unsent } else { Answer::Failed };
         Self { answer, error: Some(error), memory }
     }
 }

@@ -9,16 +9,18 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use actix::clock::Instant;
 use awc::http::header::{HeaderName, HeaderValue};
 use awc::http::{Method, StatusCode};
 use slog::Logger;
 
+use super::waits::{Place, Waits};
 use super::wire::{InstanceReader, InstancesError};
 use crate::catalog::RequestError;
 use crate::catalog::client::{
-    ClientError, Found, HttpClient, Question, Reply, Response, TlsFiles, next_piece, read, secret,
+    ClientError, Found, HttpClient, Question, Reply, Response, TlsFiles, next_piece, read, retry_after, secret,
 };
-use crate::policy::watch::Answer;
+use crate::policy::watch::{Answer, BLOCKS};
 use crate::runtime::blocking::Lane;
 use crate::spec::ConsulSpec;
 
@@ -48,7 +50,10 @@ struct Credentials {
 /// Asks one Consul agent. Clones share connections and the token.
 #[derive(Clone)]
 pub struct ConsulClient {
+    /// For services, so that watches never take their connection.
     http: HttpClient,
+    address: Rc<str>,
+    waits: Rc<Waits>,
     tls: Option<Rc<TlsFiles>>,
     credentials: Rc<Credentials>,
 }
@@ -64,6 +69,7 @@ impl ConsulClient {
     pub fn new(spec: &ConsulSpec, log: &Logger) -> Result<Self, ClientError> {
         let tls = if spec.https { Some(Rc::new(TlsFiles::open(&spec.tls, log)?)) } else { None };
         let http = HttpClient::new(&spec.address, tls.clone())?;
+        let waits = Rc::new(Waits::new(HttpClient::new(&spec.address, tls.clone())?));
         let token_file = spec.token_file.clone().filter(|_| spec.token.is_none());
         let token = match (&spec.token, &token_file) {
             (Some(token), _) => Some(secret(token)?),
@@ -73,7 +79,14 @@ impl ConsulClient {
             }
             (None, None) => None,
         };
-        Ok(Self { http, tls, credentials: Rc::new(Credentials { token: RefCell::new(token), file: token_file }) })
+        let address = spec.address.as_str().into();
+        Ok(Self {
+            http,
+            address,
+            waits,
+            tls,
+            credentials: Rc::new(Credentials { token: RefCell::new(token), file: token_file }),
+        })
     }
 
     /// Looks at the files of TLS, if it is used.
@@ -91,7 +104,7 @@ impl ConsulClient {
         within: Duration,
     ) -> Result<(Reply, Option<String>), RequestError> {
         let asking = async {
-            let response = self.send(method, path, body).await?;
+            let response = self.send(&self.http, method, path, body).await?;
             let hash = header(&response, "x-consul-contenthash").map(str::to_owned);
             Ok((read(response, SHORT).await?, hash))
         };
@@ -100,15 +113,33 @@ impl ConsulClient {
 
     /// Asks for the instances of a service.
     pub async fn instances(&self, path: &str, within: Duration) -> Result<Instances, RequestError> {
-        in_time(within, async { instances(self.send(Method::GET, path, b"").await?).await }).await
+        let _turn = self.waits.turn().await;
+        let http = self.waits.http();
+        in_time(within, async { instances(self.send(&http, Method::GET, path, b"").await?).await }).await
+    }
+
+    /// Whether there is a place to wait for news.
+    pub fn has_place(&self) -> bool {
+        self.waits.have_room()
+    }
+
+    /// Whether some watches have no place to wait for news.
+    pub fn is_crowded(&self) -> bool {
+        self.waits.are_limited()
+    }
+
+    /// A place to wait for news, if there is one.
+    pub fn place(&self) -> Option<Place> {
+        self.waits.take()
     }
 
     /// The same with an index, on the connection of the answer that the index is from. None if there is no such connection any more, or no
     /// answer on it: what the index means to another server is unknown.
     pub async fn news(&self, path: &str, within: Duration) -> Result<Option<Instances>, RequestError> {
+        let http = self.waits.http();
         let asking = async {
             let question = Question { method: Method::GET, path, headers: self.token(), kind: "", body: b"" };
-            match self.http.send_on(&question).await? {
+            match http.send_on(&question).await? {
                 Some(response) if response.status() == StatusCode::FORBIDDEN && self.renew_token().await => Ok(None),
                 Some(response) => instances(response).await.map(Some),
                 None => Ok(None),
@@ -118,12 +149,19 @@ impl ConsulClient {
     }
 
     /// Sends, and sends again once if the token has been refused and there is a newer one.
-    async fn send(&self, method: Method, path: &str, body: &[u8]) -> Result<Response, RequestError> {
+    async fn send(&self, http: &HttpClient, method: Method, path: &str, body: &[u8]) -> Result<Response, RequestError> {
         let question = |headers| Question { method: method.clone(), path, headers, kind: "application/json", body };
-        let result = self.http.send(&question(self.token())).await;
+        let began = Instant::now();
+        let result = http.send(&question(self.token())).await;
+        if is_refused(&result, began.elapsed())
+            && self.waits.refused()
+            && let Ok(fresh) = HttpClient::new(&self.address, self.tls.clone())
+        {
+            self.waits.replace(fresh);
+        }
         match &result {
             Ok(response) if response.status() == StatusCode::FORBIDDEN && self.renew_token().await => {
-                self.http.send(&question(self.token())).await
+                http.send(&question(self.token())).await
             }
             Ok(_) | Err(_) => result,
         }
@@ -153,6 +191,18 @@ async fn in_time<T>(
     tokio::time::timeout(within, asking).await.unwrap_or(Err(RequestError::Silent(within)))
 }
 
+/// Whether a connection was refused, or cut off as soon as it was used.
+fn is_refused(result: &Result<Response, RequestError>, took: Duration) -> bool {
+    match result {
+        Ok(response) => response.status() == StatusCode::TOO_MANY_REQUESTS,
+        Err(RequestError::TurnedAway(_)) => true,
+        Err(RequestError::Broken(_)) => took < BLOCKS,
+        Err(
+            RequestError::Unsent(_) | RequestError::Silent(_) | RequestError::Refused { .. } | RequestError::Denied(_),
+        ) => false,
+    }
+}
+
 fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
@@ -160,9 +210,9 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
 /// Reads the answer to a health query.
 async fn instances(mut response: Response) -> Result<Instances, RequestError> {
     if response.status() != StatusCode::OK {
-        let status = response.status().as_u16();
+        let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
         let body = next_piece(&mut response).await?.map(|piece| piece.to_vec()).unwrap_or_default();
-        return Err(Reply { status, body }.refusal());
+        return Err(Reply { status, body, retry_after }.refusal());
     }
     let index = header(&response, "x-consul-index").and_then(|index| index.parse().ok());
     let knows_leader = header(&response, "x-consul-knownleader") != Some("false");

@@ -3,6 +3,7 @@
 //! Not here: when to ask (`catalog::agent`, `policy`).
 
 mod client;
+mod waits;
 pub(crate) mod wire;
 
 use std::cell::Cell;
@@ -28,8 +29,13 @@ use crate::spec::{ServiceSpec, WatchSpec};
 
 /// How long Consul keeps a question if it has no news.
 const WAIT: Duration = Duration::from_secs(60);
-/// An answer without news that comes sooner is early: Consul waits no less than it is asked to.
-const EARLY: Duration = Duration::from_secs(59);
+/// The same for the first time: Consul (1.8.7) counts the connection of a question that was given up until its time is over, and at the
+/// start it is not known yet whether there are enough connections.
+const FIRST_WAIT: Duration = Duration::from_secs(3);
+/// The same while there are too few.
+const CROWDED_WAIT: Duration = Duration::from_secs(10);
+/// Consul waits no less than it is asked to. An answer without news is early if it comes before that, with this to spare.
+const SPARE: Duration = Duration::from_secs(1);
 /// How long the answer may take: Consul spreads the ends of its waits by a sixteenth.
 const PATIENCE: Duration = Duration::from_millis(60_000 + 60_000 / 16 + 5_000);
 
@@ -113,6 +119,8 @@ pub struct Watching {
     path: Rc<str>,
     /// Whether it has been told that the token does not see everything.
     warned: Rc<Cell<bool>>,
+    /// Whether this is not the first wait.
+    has_waited: Rc<Cell<bool>>,
     /// A hash of the instances of the last answer.
     seen: Rc<Cell<u64>>,
     log: Logger,
@@ -122,7 +130,14 @@ impl Watching {
     /// Nothing is asked yet.
     pub fn new(client: ConsulClient, spec: &WatchSpec, log: &Logger) -> Self {
         let log = log.new(o!("watch" => spec.name.to_string()));
-        Self { client, path: path(spec).into(), warned: Rc::default(), seen: Rc::default(), log }
+        Self {
+            client,
+            path: path(spec).into(),
+            warned: Rc::default(),
+            has_waited: Rc::default(),
+            seen: Rc::default(),
+            log,
+        }
     }
 
     /// What there is now.
@@ -131,15 +146,27 @@ impl Watching {
         Ok(self.saw(found))
     }
 
+    /// The same, without an index if there is no place to wait for the next one: then it is asked for again after an interval.
+    async fn look_again_later(&self) -> Result<watch::Answer, RequestError> {
+        let answer = self.look().await?;
+        let index = answer.index.filter(|_| self.client.has_place());
+        Ok(watch::Answer { index, ..answer })
+    }
+
     /// Waits for news. The index counts only where it is from: a snapshot may have been restored, the agent may have begun anew, or a
     /// balancer may have sent us to another cluster. Then the wait for an index that has never been could last for its whole time.
     async fn wait(&self, index: u64) -> Result<watch::Answer, RequestError> {
-        let path = format!("{}&index={index}&wait={}s", self.path, WAIT.as_secs());
+        let wait = match (self.client.is_crowded(), self.has_waited.replace(true)) {
+            (true, _) => CROWDED_WAIT,
+            (false, false) => FIRST_WAIT,
+            (false, true) => WAIT,
+        };
+        let path = format!("{}&index={index}&wait={}s", self.path, wait.as_secs());
         let (before, began) = (self.seen.get(), Instant::now());
         if let Some(found) = self.client.news(&path, PATIENCE).await? {
             let answer = self.saw(found);
             // Without news an early answer proves nothing.
-            let is_early = (watch::BLOCKS..EARLY).contains(&began.elapsed());
+            let is_early = (watch::BLOCKS..wait - SPARE).contains(&began.elapsed());
             return if is_early && answer.index == Some(index) { self.look().await } else { Ok(answer) };
         }
         let answer = self.look().await?;
@@ -166,10 +193,19 @@ impl InstanceSource for Watching {
     fn ask(&mut self, index: Option<u64>) -> LocalBoxFuture<'static, Result<watch::Answer, RequestError>> {
         let watching = self.clone();
         Box::pin(async move {
-            match index {
-                Some(index) => watching.wait(index).await,
-                None => watching.look().await,
-            }
+            let (Some(index), Some(place)) = (index, index.and_then(|_| watching.client.place())) else {
+                return watching.look_again_later().await;
+            };
+            let answer = tokio::select! {
+                answer = watching.wait(index) => answer?,
+                () = place.is_lost() => {
+                    drop(place);
+                    return watching.look_again_later().await;
+                }
+            };
+            // The next one in need of a place gets it; without an index it is asked for again after an interval.
+            let index = answer.index.filter(|_| !place.give_back());
+            Ok(watch::Answer { index, ..answer })
         })
     }
 }

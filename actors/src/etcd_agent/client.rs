@@ -264,7 +264,7 @@ fn together(mut failures: Vec<(&str, RequestError)>) -> RequestError {
     {
         return error;
     }
-    let unsent = failures.iter().all(|(_, error)| matches!(error, RequestError::Unsent(_)));
+    let unsent = failures.iter().all(|(_, error)| error.is_unsent());
     let texts: Vec<String> = failures.iter().map(|(address, error)| format!("{address}: {error}")).collect();
     let text = texts.join("; ");
     if unsent { RequestError::Unsent(text) } else { RequestError::Broken(text) }

@@ -111,7 +111,7 @@ pub fn refusal(reply: &Reply) -> RequestError {
         (false, true) => message,
         (false, false) => format!("{message} ({cause})"),
     };
-    RequestError::Refused { status: reply.status, text }
+    RequestError::Refused { status: reply.status, text, retry_after: reply.retry_after }
 }
 
 fn senseless(why: &dyn std::fmt::Display) -> RequestError {
@@ -346,7 +346,7 @@ mod tests {
     use crate::random::Random;
 
     fn reply(status: u16, body: &str) -> Reply {
-        Reply { status, body: body.as_bytes().to_vec() }
+        Reply { status, body: body.as_bytes().to_vec(), retry_after: None }
     }
 
     fn text(bytes: Vec<u8>) -> String {
@@ -462,7 +462,7 @@ mod tests {
                 body[at] = b"[]{}\",\\: 1=\xff"[random.below(11) as usize];
             }
             body.truncate(random.below(u32::try_from(body.len()).unwrap() + 1) as usize);
-            let reply = Reply { status: 200, body };
+            let reply = Reply { status: 200, body, retry_after: None };
             let read =
                 page(&reply, &[], &mut Found::default()).is_ok() || entry(&reply).is_ok() || tree(&reply, &[]).is_ok();
             if read || wants_token(&reply) || has_begun(&reply.body) || is_alive(&reply).is_ok() {}

@@ -5,6 +5,7 @@ pub mod frozen;
 pub mod health;
 pub mod init;
 pub mod job;
+pub mod places;
 pub mod reload;
 pub mod remainder;
 pub mod restart;

@@ -214,6 +214,8 @@ pub struct ServicePolicy {
     pausing: Option<RequestId>,
     /// The registration that is not waited for much longer.
     hurried: Option<RequestId>,
+    /// How long the catalog does not want to be asked after the failure that is told next.
+    held_back: Duration,
     /// What an earlier life of ours may have left there.
     leftovers: Leftovers,
     /// Failures in a row; those of comparisons do not count.
@@ -236,6 +238,7 @@ impl ServicePolicy {
             under_way: None,
             pausing: None,
             hurried: None,
+            held_back: Duration::ZERO,
             leftovers: if inherited { Leftovers::None } else { Leftovers::Unknown },
             failures: 0,
             last: RequestId(0),
@@ -401,6 +404,11 @@ impl ServicePolicy {
         actions
     }
 
+    /// The failure that is told next comes with the wish not to be asked again before this time has passed.
+    pub fn hold_back(&mut self, pause: Duration) {
+        self.held_back = pause;
+    }
+
     /// The agent answered, or will not. `random` is in 0.0..1.0.
     pub fn answered(&mut self, id: RequestId, answer: Answer, random: f64) -> Vec<Action> {
         let hurried = self.hurried.take_if(|hurried| *hurried == id);
@@ -556,6 +564,7 @@ impl ServicePolicy {
                 vary(doubled.min(self.interval.max(FIRST_PAUSE)), JITTER, random)
             }
         };
+        let pause = pause.max(std::mem::take(&mut self.held_back));
         if self.wish == Wish::Nothing {
             return Vec::new();
         }
@@ -829,6 +838,17 @@ mod tests {
         assert_eq!(policy.answered(RequestId(id), Answer::Done, MIDDLE), []);
         policy.report(Report::Passed);
         assert_eq!(policy.answered(RequestId(id + 1), Answer::Failed, 0.0), [retry(id + 1, 400)]);
+    }
+
+    #[test]
+    fn a_catalog_that_asks_for_a_pause_gets_it() {
+        let mut policy = present();
+        policy.report(Report::Passed);
+        policy.hold_back(Duration::from_secs(7));
+        assert_eq!(policy.answered(RequestId(4), Answer::Failed, MIDDLE), [retry(4, 7000)]);
+        assert_eq!(policy.report(Report::Passed), []);
+        policy.elapsed(Timer::Retry(RequestId(4)));
+        assert_eq!(policy.answered(RequestId(5), Answer::Failed, MIDDLE), [retry(5, 1000)]);
     }
 
     #[test]

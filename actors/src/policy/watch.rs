@@ -124,6 +124,8 @@ pub struct WatchPolicy {
     pauses: bool,
     phase: Phase,
     index: Option<u64>,
+    /// How long the catalog does not want to be asked after the failure that is told next.
+    held_back: Duration,
     /// The index of a query that did not block. It may mean nothing where that was answered, so the next query is one without an index.
     doubted: Option<u64>,
     failures: u32,
@@ -148,6 +150,7 @@ impl WatchPolicy {
             pauses: spec.pauses,
             phase: Phase::Pausing(QueryId(0)),
             index: None,
+            held_back: Duration::ZERO,
             doubted: None,
             failures: 0,
             tokens: BURST,
@@ -250,6 +253,11 @@ impl WatchPolicy {
         actions
     }
 
+    /// The failure that is told next comes with the wish not to be asked again before this time has passed.
+    pub fn hold_back(&mut self, pause: Duration) {
+        self.held_back = pause;
+    }
+
     /// No answer, or one that makes no sense. `random` is in 0.0..1.0.
     pub fn failed(&mut self, id: QueryId, random: f64) -> Vec<Action> {
         match self.phase {
@@ -262,7 +270,8 @@ impl WatchPolicy {
         let longest = self.interval.clamp(Duration::from_secs(1), Duration::from_secs(10));
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(longest);
         self.failures = self.failures.saturating_add(1);
-        self.pause(id, vary(pause, JITTER, random))
+        let held_back = std::mem::take(&mut self.held_back);
+        self.pause(id, vary(pause, JITTER, random).max(held_back))
     }
 
     /// A timer went off, perhaps one that no longer matters.
@@ -453,6 +462,16 @@ mod tests {
         assert_eq!(policy.answered(QueryId(8), answer(7, &[1]), at + secs(9)), [query(9, 7)]);
         assert_eq!(policy.failed(QueryId(9), 0.0), [next(9, 375)]);
         assert_eq!(policy.instances(), Some(&*instances(&[1])));
+    }
+
+    #[test]
+    fn a_catalog_that_asks_for_a_pause_gets_it() {
+        let at = now();
+        let mut policy = idle(&spec(3), at);
+        policy.hold_back(secs(20));
+        assert_eq!(policy.failed(QueryId(2), 0.5), [next(2, 20_000)]);
+        policy.elapsed(Timer::Next(QueryId(2)), at + secs(20));
+        assert_eq!(policy.failed(QueryId(3), 0.5), [next(3, 1000)]);
     }
 
     #[test]

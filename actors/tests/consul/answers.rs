@@ -2,7 +2,7 @@
 
 use containerpilot_actors::catalog::InstanceSource;
 use containerpilot_actors::spec::CatalogSpec;
-use containerpilot_actors::testing::{consul, secs, watch};
+use containerpilot_actors::testing::{consul, millis, watch};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -91,7 +91,7 @@ async fn an_early_answer_without_news_is_followed_by_a_query_without_an_index() 
         request(&mut stream).await;
         stream.write_all(answer("X-Consul-Index: 39\r\n", "[]").as_bytes()).await.expect("a connection");
         assert!(request(&mut stream).await.contains("index=39"));
-        actix::clock::sleep(secs(2)).await;
+        actix::clock::sleep(millis(1500)).await;
         stream.write_all(answer("X-Consul-Index: 39\r\n", "[]").as_bytes()).await.expect("a connection");
         let asked = request(&mut stream).await;
         stream.write_all(answer("X-Consul-Index: 39\r\n", DB).as_bytes()).await.expect("a connection");

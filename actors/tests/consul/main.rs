@@ -2,6 +2,7 @@
 
 mod answers;
 mod cluster;
+mod limits;
 #[path = "../catalog/scene.rs"]
 mod scene;
 mod security;

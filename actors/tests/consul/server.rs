@@ -1,5 +1,6 @@
 //! Consul processes.
 
+use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -88,7 +89,9 @@ impl Consul {
 
     async fn request(&self, method: awc::http::Method, path: &str, body: Option<Value>) -> Value {
         let url = format!("http://{}{path}", self.address());
-        let request = awc::Client::new().request(method, url).insert_header(("x-consul-token", "root-token"));
+        // Of another address, so that the tests' own connections are not counted as those of the client under test.
+        let client = awc::Client::builder().local_address(IpAddr::from([127, 0, 0, 9])).finish();
+        let request = client.request(method, url).insert_header(("x-consul-token", "root-token"));
         let sent = match body {
             Some(body) => request.send_body(body.to_string()).await,
             None => request.send().await,

@@ -8,15 +8,16 @@ mod tls;
 
 use std::cell::Cell;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::Method;
-use awc::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use awc::http::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue, HttpDate, RETRY_AFTER};
 use futures_core::Stream as _;
 
 pub use tls::{Found, TlsError, TlsFiles, client_config};
@@ -31,6 +32,8 @@ const KEEP: Duration = Duration::from_secs(120);
 const LIFE: Duration = Duration::from_secs(1800);
 /// How much of an answer that refuses is worth telling.
 const REASON: usize = 200;
+/// A longer `Retry-After` is taken for this.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// Why a catalog cannot be asked as configured.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +82,8 @@ pub struct Reply {
     pub status: u16,
     /// The body, cut off when it is long.
     pub body: Vec<u8>,
+    /// How long the server does not want to be asked again.
+    pub retry_after: Option<Duration>,
 }
 
 impl Reply {
@@ -95,7 +100,7 @@ impl Reply {
 
     /// The error that it is.
     pub fn refusal(&self) -> RequestError {
-        RequestError::Refused { status: self.status, text: self.text() }
+        RequestError::Refused { status: self.status, text: self.text(), retry_after: self.retry_after }
     }
 }
 
@@ -199,6 +204,9 @@ impl HttpClient {
 fn describe(error: SendRequestError) -> RequestError {
     match error {
         SendRequestError::Connect(ConnectError::Timeout) => RequestError::Unsent("cannot connect in time".to_owned()),
+        SendRequestError::Connect(ConnectError::Io(cause)) if is_turned_away(cause.kind()) => {
+            RequestError::TurnedAway(format!("cannot connect: {cause}"))
+        }
         SendRequestError::Connect(ConnectError::Io(cause)) => RequestError::Unsent(format!("cannot connect: {cause}")),
         // awc's word for a connection that ends before an answer begins: the request may have been done.
         SendRequestError::Connect(ConnectError::Disconnected) => {
@@ -207,6 +215,11 @@ fn describe(error: SendRequestError) -> RequestError {
         SendRequestError::Connect(other) => RequestError::Unsent(format!("cannot connect: {other}")),
         other => RequestError::Broken(other.to_string()),
     }
+}
+
+fn is_turned_away(kind: ErrorKind) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof};
+    matches!(kind, ConnectionRefused | ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
 }
 
 /// A value of a header that no log shows.
@@ -223,7 +236,19 @@ pub async fn read(mut response: Response, most: usize) -> Result<Reply, RequestE
         let room = most.saturating_sub(body.len());
         body.extend_from_slice(&piece[..piece.len().min(room)]);
     }
-    Ok(Reply { status: response.status().as_u16(), body })
+    Ok(Reply { status: response.status().as_u16(), body, retry_after: retry_after(&response) })
+}
+
+/// `Retry-After`, in seconds or as a date, which is compared with the date of the answer: the server's clock is one thing, ours another.
+pub fn retry_after(response: &Response) -> Option<Duration> {
+    let header = |name| response.headers().get(name)?.to_str().ok().map(str::trim);
+    let written = header(RETRY_AFTER)?;
+    let date = |text: &str| text.parse::<HttpDate>().ok().map(SystemTime::from);
+    let pause = match written.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => date(written)?.duration_since(date(header(DATE)?)?).ok()?,
+    };
+    Some(pause.min(LONGEST_RETRY_AFTER))
 }
 
 /// The next piece of an answer; none at its end.

@@ -975,7 +975,6 @@ impl Reaper {
 
 /// Ends every process that is left below us when actors that everything depends on are gone. Blocks: no actor that is left may
 /// start anything meanwhile.
-#[expect(clippy::disallowed_methods, reason = "nothing is to go on beside it")]
 pub fn end_what_is_left(grace: Grace) {
     let mut policy = Remainder::new(None, timers::now());
     let look = || {
@@ -1002,7 +1001,7 @@ pub fn end_what_is_left(grace: Grace) {
                 Action::Gone { .. } => return,
             }
         }
-        std::thread::sleep(LOOK);
+        std::thread::park_timeout(LOOK);
         actions = policy.looked(&look(), timers::now());
     }
 }

@@ -1,7 +1,8 @@
 //! Faults in the real program, each in a place of its own for processes and mounts. What needs cgroups is in `scripts/faults`.
 #![expect(
     clippy::disallowed_methods,
-    reason = "a test waits for its own child, and freezes us for as long as it wants"
+    clippy::print_stdout,
+    reason = "a test waits for its own child, freezes us for as long as it wants, and prints its seed"
 )]
 
 use std::collections::BTreeMap;
@@ -285,7 +286,8 @@ fn after_random_reloads_and_orders_every_job_is_as_the_last_ones_ask() {
             history.push(format!("reload {jobs:?}"));
             assert!(reloaded.status.success(), "{reloaded:?}\n{}", history.join("\n"));
         } else if let Some(job) = jobs.get_mut(name) {
-            let (order, stopped) = [("-stop", true), ("-start", false), ("-restart", false)][dice.below(3) as usize];
+            let (order, stopped) =
+                [("-stop", true), ("-start", false), ("-restart", false)][usize::try_from(dice.below(3)).unwrap()];
             history.push(format!("{name} {order}"));
             // One that is being stopped by a reload can be ordered once that is done.
             let limit = Instant::now() + Duration::from_secs(20);

@@ -190,6 +190,13 @@ impl Actions {
         self.written.get(usize::try_from(number).ok()?)
     }
 
+    /// Whether nothing but comments of the template is in a text.
+    pub fn are_comments(&self, text: &str) -> bool {
+        let is_comment =
+            |action: &str| action.trim_start_matches("{{").trim_start_matches(['-', ' ']).starts_with("/*");
+        self.are_in(text) && text.chars().all(|c| is_private(c) || c.is_whitespace()) && self.of(text).all(is_comment)
+    }
+
     /// Whether a text is known only when it has been rendered.
     pub fn are_in(&self, text: &str) -> bool {
         text.chars().any(|c| self.found_mark(c).is_some())

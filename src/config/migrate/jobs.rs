@@ -143,7 +143,9 @@ impl Migration<'_> {
     /// The given name if it is one, or that of the program.
     fn called(&mut self, kind: &str, item: (&Scope, &Node), name: Field<'_>, command: Field<'_>) -> Called {
         let (scope, guards) = (item.0, self.actions.layout.guards(item.1.id));
-        let Some(given) = self.reader.string(scope, name) else {
+        // What is rendered to nothing is no name, in version 2 either.
+        let given = self.reader.string(scope, name).filter(|given| !self.actions.are_comments(given));
+        let Some(given) = given else {
             let line = command_line(command);
             let program = line.split(' ').next().unwrap_or_default();
             let program = if self.actions.are_in(program) { kind } else { program };

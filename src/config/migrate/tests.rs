@@ -339,6 +339,12 @@ fn no_text_makes_a_migration_panic() {
 }
 
 #[test]
+fn a_name_that_is_a_comment_of_the_template_is_none() {
+    means_the_same("{ tasks: [{ name: '{{/* later */}}', command: '/bin/clean x', frequency: 1 }] }", &["app"]);
+    means_the_same("{ coprocesses: [{ name: ' {{- /* later */ -}} ', command: '/bin/helper' }] }", &["app"]);
+}
+
+#[test]
 fn a_usual_config_reads_well() {
     let config = r#"{
       "consul": "{{ .CONSUL | default "localhost" }}:8500",

@@ -59,6 +59,8 @@ pub struct JobActor {
     timers: Timers<Timer>,
     random: Random,
     log: Logger,
+    /// The same without the job's name as a field: by that, readers find what the job itself has written.
+    nameless: Logger,
     pid: Option<i32>,
     runs: u64,
     last_end: Option<(RunId, RunEnd)>,
@@ -112,6 +114,7 @@ impl JobActor {
             timers: Timers::default(),
             random: Random::from_entropy(),
             log: log.new(o!("job" => spec.name.to_string())),
+            nameless: log.clone(),
             pid: None,
             runs: 0,
             last_end: None,
@@ -229,7 +232,7 @@ impl JobActor {
         if is_routine || is_raw {
             debug!(self.log, "{} starts", self.name; "process" => pid);
         } else {
-            info!(self.log, "{} starts", self.name; "process" => pid);
+            info!(self.nameless, "{} starts", self.name; "process" => pid);
         }
     }
 

@@ -59,7 +59,7 @@ pub fn consul_service(body: &[u8]) {
 }
 
 pub fn etcd_reply(status: u16, body: &[u8]) {
-    let reply = client::Reply { status, body: body.to_vec() };
+    let reply = client::Reply { status, body: body.to_vec(), retry_after: None };
     let tags = ["a".to_owned()];
     drop((etcd::is_granted(&reply), etcd::is_alive(&reply), etcd::is_over(&reply), etcd::entry(&reply)));
     drop((etcd::token(&reply), etcd::text(&reply), etcd::tree(&reply, &tags)));
